@@ -1,0 +1,162 @@
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, new_null_array};
+use arrow::datatypes::{Float64Type, TimestampMicrosecondType};
+use proptest::prelude::*;
+use schemas::Partition;
+
+use super::*;
+
+const TIME_US: i64 = 1_772_409_600_000_000;
+
+/// A row of the pings topic.
+#[derive(Debug, Clone)]
+struct Ping {
+    kind: Option<&'static str>,
+    device: Option<String>,
+    time_us: Option<i64>,
+    lat: Option<f64>,
+    lon: Option<f64>,
+    received_us: Option<i64>,
+}
+
+fn ping() -> Ping {
+    Ping {
+        kind: None,
+        device: Some("bus304".to_string()),
+        time_us: Some(TIME_US),
+        lat: Some(52.629151),
+        lon: Some(-8.661746),
+        received_us: None,
+    }
+}
+
+fn input(first_offset: i64, pings: &[Ping]) -> Input {
+    let times = |value: fn(&Ping) -> Option<i64>| -> ArrayRef {
+        Arc::new(pings.iter().map(value).collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    };
+    let numbers =
+        |value: fn(&Ping) -> Option<f64>| -> ArrayRef { Arc::new(pings.iter().map(value).collect::<Float64Array>()) };
+    let schema = topics::pings();
+    let columns = schema.fields().iter().map(|field| match field.name().as_str() {
+        "kind" => Arc::new(pings.iter().map(|ping| ping.kind).collect::<StringArray>()) as ArrayRef,
+        "device_id" => Arc::new(pings.iter().map(|ping| ping.device.as_deref()).collect::<StringArray>()),
+        "time" => times(|ping| ping.time_us),
+        "lat" => numbers(|ping| ping.lat),
+        "lon" => numbers(|ping| ping.lon),
+        "accuracy_m" => numbers(|_| Some(4.5)),
+        "hired" => Arc::new(BooleanArray::from(vec![Some(true); pings.len()])),
+        "received_at" => times(|ping| ping.received_us),
+        _ => new_null_array(field.data_type(), pings.len()),
+    });
+    let rows = RecordBatch::try_new(schema.clone(), columns.collect()).unwrap();
+    let offsets = (first_offset..).take(pings.len()).collect();
+    Input { topic: "pings", partition: Partition(0), offsets, rows }
+}
+
+fn run(inputs: &[Input]) -> Vec<Output> {
+    let mut unit = TripsUnit::new();
+    let mut outputs = Vec::new();
+    for input in inputs {
+        unit.process(input, &mut outputs).unwrap();
+    }
+    outputs
+}
+
+fn letters(outputs: &[Output]) -> Vec<(i64, String)> {
+    let of_letters = outputs.iter().filter(|output| output.name == DEAD_LETTERS);
+    let reasons = |output: &Output| {
+        let reasons = output.rows.column_by_name("reason").unwrap().as_string::<i32>().clone();
+        output
+            .offsets
+            .iter()
+            .copied()
+            .enumerate()
+            .map(move |(row, offset)| (offset, reasons.value(row).to_string()))
+            .collect::<Vec<_>>()
+    };
+    of_letters.flat_map(reasons).collect()
+}
+
+#[test]
+fn a_fix_is_kept_as_it_came() {
+    let outputs = run(&[input(7, &[Ping { kind: Some("ping"), received_us: Some(TIME_US + 5), ..ping() }, ping()])]);
+    let [pings] = outputs.as_slice() else { panic!("pings only") };
+    assert_eq!((pings.name, pings.offsets.as_slice()), ("pings", [7, 8].as_slice()));
+    assert_eq!(pings.rows.schema(), tables::ping_rows());
+    let value = |name: &str| pings.rows.column_by_name(name).unwrap().as_primitive::<Float64Type>().value(0);
+    assert_eq!((value("lat"), value("lon"), value("accuracy_m")), (52.629151, -8.661746, 4.5));
+    let ingest = pings.rows.column_by_name("ingest_time").unwrap().as_primitive::<TimestampMicrosecondType>();
+    assert!(ingest.value(0) == TIME_US + 5 && ingest.is_null(1));
+}
+
+/// Dropping any arm of `judge` makes one of these fixes.
+#[test]
+fn what_cannot_be_a_fix_is_a_dead_letter_and_its_neighbours_stay() {
+    let bad = [
+        (Ping { kind: Some("loyalty"), ..ping() }, "unknown_kind"),
+        (Ping { device: None, ..ping() }, "device_missing"),
+        (Ping { device: Some(String::new()), ..ping() }, "device_missing"),
+        (Ping { device: Some("d".repeat(65)), ..ping() }, "device_too_long"),
+        (Ping { time_us: None, ..ping() }, "time_missing"),
+        (Ping { time_us: Some(-1), ..ping() }, "time_out_of_range"),
+        (Ping { time_us: Some(i64::MAX), ..ping() }, "time_out_of_range"),
+        (Ping { received_us: Some(i64::MIN), ..ping() }, "received_at_out_of_range"),
+        (Ping { lat: None, ..ping() }, "position_missing"),
+        (Ping { lon: None, ..ping() }, "position_missing"),
+        (Ping { lat: Some(999.0), ..ping() }, "latitude_out_of_range"),
+        (Ping { lat: Some(f64::NAN), ..ping() }, "latitude_out_of_range"),
+        (Ping { lon: Some(-180.1), ..ping() }, "longitude_out_of_range"),
+        (Ping { lon: Some(f64::INFINITY), ..ping() }, "longitude_out_of_range"),
+    ];
+    for (bad, reason) in bad {
+        let outputs = run(&[input(0, &[ping(), bad.clone(), ping()])]);
+        assert_eq!(letters(&outputs), [(1, reason.to_string())], "{bad:?}");
+        assert_eq!(outputs[0].offsets, [0, 2], "{bad:?}");
+    }
+}
+
+#[test]
+fn unlikely_is_not_impossible_and_a_tick_is_no_row() {
+    let null_island = Ping { lat: Some(0.0), lon: Some(0.0), ..ping() };
+    let pole = Ping { lat: Some(90.0), lon: Some(-180.0), ..ping() };
+    let tick = Ping { kind: Some("tick"), device: None, time_us: None, lat: None, lon: None, ..ping() };
+    let outputs = run(&[input(0, &[tick, null_island, pole])]);
+    assert_eq!(outputs.len(), 1);
+    assert_eq!(outputs[0].offsets, [1, 2]);
+}
+
+#[test]
+fn control_records_and_foreign_snapshots_are_refused() {
+    let change = ControlChange::Key { kind: "token_key".into(), id: "1".into(), check_value: "000000".into() };
+    let control = Control { offset: schemas::Offset(0), received_at_us: 0, change };
+    assert!(TripsUnit::new().control(&control, &mut Vec::new()).unwrap_err().to_string().contains("token_key 1"));
+    struct NoBundles;
+    impl BundleSource for NoBundles {
+        fn bundle(&self, _: schemas::ids::ContentHash) -> Result<Vec<u8>, String> {
+            Err("there are none".to_string())
+        }
+    }
+    assert!(TripsUnit::new().restore(&[], &NoBundles).is_ok());
+    assert!(TripsUnit::new().restore(&[1], &NoBundles).is_err());
+}
+
+proptest! {
+    /// I-3: rows do not depend on where batches end.
+    #[test]
+    fn batch_borders_do_not_matter(kinds in prop::collection::vec(0_u8..4, 1..40), cut in 0_usize..40) {
+        let pings: Vec<Ping> = kinds.iter().map(|kind| match kind {
+            0 => Ping { lat: None, ..ping() },
+            1 => Ping { kind: Some("tick"), ..ping() },
+            _ => ping(),
+        }).collect();
+        let cut = cut.min(pings.len());
+        let whole = run(&[input(0, &pings)]);
+        let parts = run(&[input(0, &pings[..cut]), input(cut as i64, &pings[cut..])]);
+        for name in [PINGS, DEAD_LETTERS] {
+            let all = |outputs: &[Output]| -> Vec<i64> {
+                outputs.iter().filter(|output| output.name == name).flat_map(|output| output.offsets.clone()).collect()
+            };
+            prop_assert_eq!(all(&whole), all(&parts));
+        }
+        prop_assert_eq!(letters(&whole), letters(&parts));
+    }
+}

@@ -1,0 +1,163 @@
+//! Snapshots: byte-equal for equal S, whole or not there, and never the only copy.
+
+use proptest::prelude::*;
+use schemas::Offset;
+
+use super::fakes::{Record, factor};
+use super::world::{Crash, World};
+use crate::{RunnerError, Settings};
+
+fn log_of(count: i64) -> Vec<Record> {
+    let mut records: Vec<Record> = (0..count).map(|value| Record::Value(value * 7 - 20)).collect();
+    records[1] = factor("first", "2");
+    records[2] = Record::Reject;
+    records
+}
+
+fn damage(world: &World, name: &str) {
+    let path = world.snapshot_folder().join(name);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn name(at: i64) -> String {
+    format!("{at:020}.snapshot")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Fails if a snapshot holds anything of the run that wrote it: a time, its batches, the order of a hash map.
+    #[test]
+    fn snapshots_are_byte_equal_for_equal_offsets(
+        crash_at in 1..10_u32,
+        batch_sizes in proptest::collection::vec(1..9_usize, 1..4),
+    ) {
+        let mut plain = World::new(&log_of(22));
+        plain.run(Crash::Never, &[64]).unwrap();
+        let mut crashed = World::new(&log_of(22));
+        let _ = crashed.run(Crash::Poll(crash_at), &batch_sizes);
+        crashed.run(Crash::Never, &batch_sizes).unwrap();
+        prop_assert_eq!(plain.snapshot_bytes(), crashed.snapshot_bytes());
+        prop_assert_eq!(plain.files(), [name(20), name(22)]);
+    }
+}
+
+/// Fails if `write` does not remove old snapshots, or removes the one before the newest.
+#[test]
+fn the_two_newest_snapshots_are_kept() {
+    let mut world = World::new(&log_of(13));
+    world.run(Crash::Poll(12), &[1]).unwrap_err();
+    assert_eq!(world.files(), [name(4), name(8)]);
+    let report = world.run(Crash::Never, &[1]).unwrap();
+    assert_eq!(report.loaded_snapshot, Some(Offset(8)));
+    assert_eq!(world.files(), [name(12), name(13)]);
+}
+
+/// Fails if a damaged snapshot is loaded (drop the comparison of the digest), or stops the start although an older
+/// one is left.
+#[test]
+fn a_damaged_newest_snapshot_falls_back_to_the_one_before() {
+    let mut world = World::new(&log_of(13));
+    world.run(Crash::Poll(12), &[1]).unwrap_err();
+    damage(&world, &name(8));
+    let report = world.run(Crash::Never, &[5]).unwrap();
+    assert_eq!((report.loaded_snapshot, report.started_at), (Some(Offset(4)), Offset(4)));
+    assert!(report.rows_suppressed > 0);
+    world.check_complete();
+}
+
+/// Fails if a run without a readable snapshot starts at the log's first record and so forgets which logic wrote the
+/// rows.
+#[test]
+fn only_damaged_snapshots_are_an_error() {
+    let mut world = World::new(&log_of(13));
+    world.run(Crash::Poll(12), &[1]).unwrap_err();
+    for at in [4, 8] {
+        damage(&world, &name(at));
+    }
+    let error = world.run(Crash::Never, &[5]).unwrap_err();
+    let RunnerError::Snapshot { path, reason } = &error else { panic!("{error}") };
+    assert!(path.ends_with(&name(8)), "{path}");
+    assert_eq!(reason, "its checksum does not fit its content");
+    assert!(!error.is_refusal());
+    world.check();
+}
+
+/// Fails if `from_bytes` reads any of these.
+#[test]
+fn what_is_no_snapshot_is_named() {
+    let mut world = World::new(&log_of(5));
+    world.run(Crash::Never, &[5]).unwrap();
+    let path = world.snapshot_folder().join(name(5));
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::remove_file(world.snapshot_folder().join(name(4))).unwrap();
+    let with_digest = |mut content: Vec<u8>| {
+        use sha2::Digest;
+        let digest = sha2::Sha256::digest(&content);
+        content.extend_from_slice(&digest);
+        content
+    };
+    let body = &whole[..whole.len() - 32];
+    let mut later = body.to_vec();
+    later[8] = 9;
+    let cases = [
+        (Vec::new(), "shorter than its checksum"),
+        (whole[..whole.len() - 1].to_vec(), "its checksum does not fit its content"),
+        (with_digest(b"something".to_vec()), "it is not a snapshot"),
+        (with_digest(b"TILLSNAP\x01".to_vec()), "it is not a snapshot"),
+        (with_digest(later), "it has format 9, this program reads up to 1"),
+    ];
+    for (bytes, expected) in cases {
+        std::fs::write(&path, bytes).unwrap();
+        let error = world.run(Crash::Never, &[5]).unwrap_err();
+        let RunnerError::Snapshot { reason, .. } = &error else { panic!("{error}") };
+        assert_eq!(reason, expected);
+    }
+    std::fs::write(&path, with_digest(body[..body.len() - 3].to_vec())).unwrap();
+    assert!(matches!(world.run(Crash::Never, &[5]), Err(RunnerError::Snapshot { .. })), "a body cut short");
+    std::fs::write(&path, whole).unwrap();
+    assert_eq!(world.run(Crash::Never, &[5]).unwrap().loaded_snapshot, Some(Offset(5)));
+}
+
+/// Fails if `open` leaves it, or `load_all` reads it.
+#[test]
+fn what_an_interrupted_write_left_is_removed() {
+    let mut world = World::new(&log_of(9));
+    world.run(Crash::Poll(6), &[1]).unwrap_err();
+    let left = world.snapshot_folder().join(format!("{:020}.tmp", 8));
+    std::fs::write(&left, b"TILLSNAP half of it").unwrap();
+    let report = world.run(Crash::Never, &[2]).unwrap();
+    assert!(!left.exists());
+    assert_eq!(report.loaded_snapshot, Some(Offset(4)));
+    world.check_complete();
+}
+
+/// Fails if a graceful stop takes no snapshot: the next start then replays.
+#[test]
+fn a_stopped_run_leaves_nothing_to_replay() {
+    let mut world = World::new(&log_of(13));
+    world.settings = Settings { batch_rows_max: 64, commit_rows: 100, snapshot_rows: 100 };
+    let stopped = world.run(Crash::Stop(3), &[2]).unwrap();
+    assert_eq!(stopped.ended_at, Offset(6));
+    assert_eq!(world.files(), [name(0), name(6)]);
+    let report = world.run(Crash::Never, &[2]).unwrap();
+    assert_eq!((report.loaded_snapshot, report.rows_suppressed), (Some(Offset(6)), 0));
+    world.check_complete();
+}
+
+/// Fails if a run that was stopped in its replay commits or snapshots behind the tables.
+#[test]
+fn a_run_that_stops_while_it_replays_moves_nothing_back() {
+    let mut world = World::new(&log_of(13));
+    world.settings = Settings { batch_rows_max: 64, commit_rows: 10, snapshot_rows: 100 };
+    world.run(Crash::Poll(11), &[1]).unwrap_err();
+    assert_eq!(world.tables.frontiers["quiet"], Offset(10));
+    let stopped = world.run(Crash::Stop(2), &[2]).unwrap();
+    assert_eq!((stopped.ended_at, world.tables.frontiers["quiet"]), (Offset(4), Offset(10)));
+    world.check();
+    world.run(Crash::Never, &[3]).unwrap();
+    world.check_complete();
+}

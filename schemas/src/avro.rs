@@ -1,0 +1,41 @@
+//! Avro schemas of the topics, derived from the Arrow ones so that the two cannot drift apart.
+//! The files `topics/*.avsc` are this module's output; a test compares them and holds older versions readable.
+
+use arrow::datatypes::{DataType, Field, Schema};
+use serde_json::{Value, json};
+
+use crate::topics::COMMENT;
+
+/// The Avro schema of a topic as JSON: optional columns are unions with null, first and default null, so that adding
+/// one stays backward compatible.
+pub fn schema_of(topic: &str, schema: &Schema) -> Value {
+    let fields: Vec<Value> = schema.fields().iter().map(|field| field_of(field)).collect();
+    json!({ "type": "record", "name": topic, "namespace": "tillstream", "fields": fields })
+}
+
+fn field_of(field: &Field) -> Value {
+    let avro_type = type_of(field.data_type());
+    let doc = field.metadata().get(COMMENT).cloned().unwrap_or_default();
+    if field.is_nullable() {
+        json!({ "name": field.name(), "type": ["null", avro_type], "default": null, "doc": doc })
+    } else {
+        json!({ "name": field.name(), "type": avro_type, "doc": doc })
+    }
+}
+
+fn type_of(data_type: &DataType) -> Value {
+    match data_type {
+        DataType::Boolean => json!("boolean"),
+        DataType::Int32 => json!("int"),
+        DataType::Int64 => json!("long"),
+        DataType::Float64 => json!("double"),
+        DataType::Utf8 => json!("string"),
+        DataType::Binary => json!("bytes"),
+        DataType::Timestamp(..) => json!({ "type": "long", "logicalType": "timestamp-micros" }),
+        DataType::List(item) => json!({ "type": "array", "items": type_of(item.data_type()) }),
+        other => unreachable!("no topic has a column of type {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

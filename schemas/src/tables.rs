@@ -1,0 +1,127 @@
+//! Tables of the lake: what a unit writes plus the source columns, and a comment for the table itself.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+
+use crate::topics::{self, optional, required, timestamp};
+
+/// Column with the topic that a row came from.
+pub const SOURCE_TOPIC: &str = "source_topic";
+/// Column with the partition that a row came from.
+pub const SOURCE_PARTITION: &str = "source_partition";
+/// Column with the offset that a row came from.
+pub const SOURCE_OFFSET: &str = "source_offset";
+
+/// A table of the lake.
+#[derive(Debug, Clone)]
+pub struct TableSpec {
+    /// Name in SQL and of the folder in the lake.
+    pub name: &'static str,
+    /// What one row is, for people.
+    pub comment: &'static str,
+    /// Columns with comments in their metadata, source columns last.
+    pub schema: SchemaRef,
+}
+
+/// The three columns that say which record of which log a row came from.
+pub fn source_columns() -> [Field; 3] {
+    [
+        required(SOURCE_TOPIC, DataType::Utf8, "topic of the log that the row came from"),
+        required(SOURCE_PARTITION, DataType::Int32, "partition of that log"),
+        required(SOURCE_OFFSET, DataType::Int64, "offset in that partition (row number in a file log)"),
+    ]
+}
+
+/// A unit's output schema with the source columns appended.
+pub fn with_source(rows: &SchemaRef) -> SchemaRef {
+    let mut fields: Vec<Arc<Field>> = rows.fields().iter().cloned().collect();
+    fields.extend(source_columns().map(Arc::new));
+    Arc::new(Schema::new(fields))
+}
+
+/// GPS fixes as they came.
+pub fn ping_rows() -> SchemaRef {
+    use DataType::{Boolean, Float64, Utf8};
+    Arc::new(Schema::new(vec![
+        required("device_id", Utf8, "phone or tracker"),
+        required("event_time", timestamp(), "when the fix was taken, by the device"),
+        required("lat", Float64, "latitude, WGS84 degrees, north positive"),
+        required("lon", Float64, "longitude, WGS84 degrees, east positive"),
+        optional("accuracy_m", Float64, "radius of 68 % confidence that the device states, metres"),
+        optional("speed_mps", Float64, "speed over ground that the device states, metres a second"),
+        optional("bearing_deg", Float64, "course over ground, degrees from north, clockwise"),
+        optional("hired", Boolean, "whether the vehicle is hired, where the device knows"),
+        optional("ingest_time", timestamp(), "the log's own timestamp (received_at); missing in recorded files"),
+    ]))
+}
+
+/// Merchants as a bundle named them.
+pub fn merchant_rows() -> SchemaRef {
+    use DataType::{Boolean, Utf8};
+    Arc::new(Schema::new(vec![
+        required("merchant_id", Utf8, "merchant"),
+        required("name", Utf8, "trading name"),
+        required("trade", Utf8, "kind of business"),
+        required("mcc", Utf8, "merchant category code (ISO 18245)"),
+        required("zone", Utf8, "IANA time zone in which its days run"),
+        required("currency", Utf8, "ISO 4217 code of its account"),
+        required("active", Boolean, "whether it may take payments"),
+        required("bundle", Utf8, "hash of the bundle that says so"),
+        required("event_time", timestamp(), "when the bundle came into force"),
+        required("ingest_time", timestamp(), "the log's own timestamp"),
+    ]))
+}
+
+/// Readers as a bundle named them.
+pub fn reader_rows() -> SchemaRef {
+    use DataType::{Boolean, Utf8};
+    Arc::new(Schema::new(vec![
+        required("reader_id", Utf8, "card reader"),
+        required("merchant_id", Utf8, "merchant to whom it belongs"),
+        required("key_set", Utf8, "key set that opens its frames"),
+        required("active", Boolean, "whether it may be used"),
+        required("bundle", Utf8, "hash of the bundle that says so"),
+        required("event_time", timestamp(), "when the bundle came into force"),
+        required("ingest_time", timestamp(), "the log's own timestamp"),
+    ]))
+}
+
+/// Couriers as a bundle named them.
+pub fn courier_rows() -> SchemaRef {
+    use DataType::Utf8;
+    Arc::new(Schema::new(vec![
+        required("courier_id", Utf8, "courier, driver or agent"),
+        required("merchant_id", Utf8, "merchant for whom he works"),
+        optional("reader_id", Utf8, "reader that he carries"),
+        optional("device_id", Utf8, "phone whose pings are his"),
+        required("vehicle", Utf8, "foot, bicycle, car or taxi"),
+        required("valid_from", timestamp(), "start of the assignment"),
+        optional("valid_to", timestamp(), "end of the assignment, where it has one"),
+        required("bundle", Utf8, "hash of the bundle that says so"),
+        required("event_time", timestamp(), "when the bundle came into force"),
+        required("ingest_time", timestamp(), "the log's own timestamp"),
+    ]))
+}
+
+/// Every table that a unit writes, in the order in which listings show them.
+pub fn all() -> Vec<TableSpec> {
+    let table = |name, comment, rows: SchemaRef| TableSpec { name, comment, schema: with_source(&rows) };
+    // A control record has no payment: `payments` leaves out ticks and controls, hence the topic's schema fits.
+    vec![
+        table("payments", "one row for each record about a payment as decode passed it on", topics::payments()),
+        table("decisions", "one row for each answer and each change of a payment's state", topics::decisions()),
+        table("alerts", "one row for each alerting decision", topics::alerts()),
+        table("labels", "chargebacks and analysts' verdicts about payments", topics::labels()),
+        table("pings", "every GPS fix that parses, as it came", ping_rows()),
+        table("dead_letters", "records that could not be used, with reason and place, never their content", topics::dead_letters()),
+        table("merchants", "merchants as each bundle named them", merchant_rows()),
+        table("readers", "card readers as each bundle named them", reader_rows()),
+        table("couriers", "couriers, drivers and agents as each bundle named them", courier_rows()),
+    ]
+}
+
+/// The table of this name.
+pub fn by_name(name: &str) -> Option<TableSpec> {
+    all().into_iter().find(|table| table.name == name)
+}

@@ -1,0 +1,12 @@
+//! The one place that asks the system's clock. Nothing that is decided about a payment or a ping depends on it: it
+//! serves maintenance, key dates and progress alone.
+
+/// Now, microseconds UTC.
+pub fn now_us() -> i64 {
+    jiff::Timestamp::now().as_microsecond()
+}
+
+/// Today in UTC.
+pub fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date()
+}

@@ -1,0 +1,302 @@
+//! The configuration: one list of keys, each with its default and its meaning, and for each value where it came from.
+//! A flag goes before the environment, that before the configuration file, that before the default.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use comfy_table::Table;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output;
+
+/// Read where no `--config` is given.
+const FILE_NAME: &str = "till.toml";
+
+/// A key of the configuration. Its environment variable is `TILL_` and its name in capitals, dots as underscores.
+struct Key {
+    name: &'static str,
+    default: &'static str,
+    doc: &'static str,
+}
+
+const KEYS: [Key; 9] = [
+    Key { name: "lake", default: "till-data/lake", doc: "folder of the Delta tables" },
+    Key { name: "state", default: "", doc: "folder of snapshots, bundles and locks; empty: _state in the lake" },
+    Key { name: "instance", default: "", doc: "name of this process in the state folder; empty: first free number" },
+    Key { name: "run.batch_rows_max", default: "8192", doc: "largest number of records decoded at once" },
+    Key { name: "run.commit_rows", default: "65536", doc: "records between two commits; they wait in memory" },
+    Key { name: "run.snapshot_rows", default: "65536", doc: "records between two snapshots: what a crash replays" },
+    Key { name: "maintenance.small_file_bytes", default: "33554432", doc: "files below this size are merged" },
+    Key { name: "maintenance.files_min", default: "8", doc: "small files from which merging is worth a commit" },
+    Key {
+        name: "maintenance.keep_versions_s",
+        default: "604800",
+        doc: "seconds for which old versions of tables stay readable (1 to 30 days)",
+    },
+];
+
+/// Where the lake lies, for every command that reads or writes tables.
+#[derive(Args, Clone, Default)]
+pub struct LakeFlags {
+    /// Folder of the Delta tables [env: TILL_LAKE; default: till-data/lake].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub lake: Option<PathBuf>,
+    /// Configuration file [env: TILL_CONFIG; default: till.toml, if there is one].
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+}
+
+/// Where snapshots lie, for every command that runs units.
+#[derive(Args, Clone, Default)]
+pub struct StateFlags {
+    /// Folder of snapshots, bundles and locks [env: TILL_STATE; default: _state in the lake].
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Name of this process in the state folder [env: TILL_INSTANCE; default: first free number].
+    #[arg(long, value_name = "NAME")]
+    pub instance: Option<String>,
+}
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Origin {
+    Default,
+    File(PathBuf),
+    Environment(String),
+    Flag(String),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::Flag(name) => write!(f, "flag {name}"),
+        }
+    }
+}
+
+/// A key with the value in force.
+#[derive(Debug, Serialize)]
+struct Value {
+    key: &'static str,
+    value: String,
+    origin: Origin,
+    doc: &'static str,
+}
+
+/// What is configured.
+#[derive(Debug)]
+pub struct Config {
+    /// Folder of the tables.
+    pub lake: PathBuf,
+    /// Folder of snapshots, bundles and locks.
+    pub state: PathBuf,
+    /// Name of this process, if one was given.
+    pub instance: Option<String>,
+    /// Bounds of a run.
+    pub settings: runner::Settings,
+    /// When maintenance does what.
+    pub policy: lake::MaintenancePolicy,
+    values: Vec<Value>,
+}
+
+impl Config {
+    /// The configuration that these flags, the environment and the configuration file make.
+    pub fn resolve(lake: &LakeFlags, state: &StateFlags) -> Result<Self, Failure> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let flags =
+            [("lake", path(&lake.lake)), ("state", path(&state.state)), ("instance", state.instance.clone())];
+        let file = read_file(lake.config.as_deref())?;
+        let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self::of(values(&flags, &environment, file.as_ref()))
+    }
+
+    fn of(values: Vec<Value>) -> Result<Self, Failure> {
+        let text = |name: &str| {
+            let found = values.iter().find(|value| value.key == name);
+            found.map(|value| value.value.clone()).filter(|value| !value.is_empty())
+        };
+        let lake = PathBuf::from(text("lake").unwrap_or_default());
+        let settings = runner::Settings {
+            batch_rows_max: number(&values, "run.batch_rows_max", 1)? as usize,
+            commit_rows: number(&values, "run.commit_rows", 1)? as i64,
+            snapshot_rows: number(&values, "run.snapshot_rows", 1)? as i64,
+        };
+        let policy = lake::MaintenancePolicy {
+            small_file_bytes: number(&values, "maintenance.small_file_bytes", 0)?,
+            files_min: number(&values, "maintenance.files_min", 2)? as usize,
+            keep_versions_s: number(&values, "maintenance.keep_versions_s", lake::KEEP_VERSIONS_S_MIN)?,
+            ..lake::MaintenancePolicy::default()
+        };
+        let state = text("state").map_or_else(|| lake.join("_state"), PathBuf::from);
+        let instance = text("instance");
+        Ok(Self { lake, state, instance, settings, policy, values })
+    }
+}
+
+/// Largest number that a key takes: what a signed 32-bit counter holds is more than any of them needs.
+const NUMBER_MAX: u64 = i32::MAX as u64;
+
+fn number(values: &[Value], name: &str, min: u64) -> Result<u64, Failure> {
+    let value = values.iter().find(|value| value.key == name).expect("every key has a value, if only its default");
+    let parsed = value.value.parse().ok().filter(|number| (min..=NUMBER_MAX).contains(number));
+    parsed.ok_or_else(|| {
+        Failure::usage(format!("{name} is {:?} (from {})", value.value, value.origin))
+            .with_help(format!("it must be a whole number from {min} to {NUMBER_MAX}: {}", value.doc))
+    })
+}
+
+fn values(
+    flags: &[(&str, Option<String>)],
+    environment: &dyn Fn(&str) -> Option<String>,
+    file: Option<&(PathBuf, Vec<(String, String)>)>,
+) -> Vec<Value> {
+    let value = |key: &Key| {
+        let variable = variable(key.name);
+        let flag = flags.iter().find(|(name, _)| *name == key.name).and_then(|(_, value)| value.clone());
+        let in_file = file.and_then(|(path, entries)| {
+            let entry = entries.iter().find(|(name, _)| name == key.name)?;
+            Some((entry.1.clone(), Origin::File(path.clone())))
+        });
+        let (value, origin) = flag
+            .map(|value| (value, Origin::Flag(format!("--{}", key.name))))
+            .or_else(|| environment(&variable).map(|value| (value, Origin::Environment(variable))))
+            .or(in_file)
+            .unwrap_or_else(|| (key.default.to_string(), Origin::Default));
+        Value { key: key.name, value, origin, doc: key.doc }
+    };
+    KEYS.iter().map(value).collect()
+}
+
+fn variable(name: &str) -> String {
+    format!("TILL_{}", name.to_uppercase().replace('.', "_"))
+}
+
+fn read_file(given: Option<&Path>) -> Result<Option<(PathBuf, Vec<(String, String)>)>, Failure> {
+    let variable = std::env::var_os("TILL_CONFIG").map(PathBuf::from);
+    let (path, is_asked_for) = match given.map(Path::to_path_buf).or(variable) {
+        Some(path) => (path, true),
+        None => (PathBuf::from(FILE_NAME), false),
+    };
+    let content = match std::fs::read_to_string(&path) {
+        Ok(content) => content,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !is_asked_for => return Ok(None),
+        Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", path.display()))),
+    };
+    let entries = entries(&content).map_err(|problem| {
+        let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+        Failure::usage(format!("{}: {problem}", path.display())).with_help(format!("keys: {}", known.join(", ")))
+    })?;
+    Ok(Some((path, entries)))
+}
+
+/// The keys of a file with their values as text.
+fn entries(content: &str) -> Result<Vec<(String, String)>, String> {
+    let table: toml::Table = content.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let mut entries = Vec::new();
+    collect("", &table, &mut entries)?;
+    match entries.iter().find(|(name, _)| KEYS.iter().all(|key| key.name != name)) {
+        Some((name, _)) => Err(format!("there is no key {name}")),
+        None => Ok(entries),
+    }
+}
+
+fn collect(prefix: &str, table: &toml::Table, entries: &mut Vec<(String, String)>) -> Result<(), String> {
+    for (name, value) in table {
+        let name = format!("{prefix}{name}");
+        match value {
+            toml::Value::Table(table) => collect(&format!("{name}."), table, entries)?,
+            toml::Value::String(text) => entries.push((name, text.clone())),
+            toml::Value::Integer(number) => entries.push((name, number.to_string())),
+            other => return Err(format!("key {name} has a value of type {}", other.type_str())),
+        }
+    }
+    Ok(())
+}
+
+/// Show the configuration.
+#[derive(Args)]
+pub struct ConfigArgs {
+    #[command(subcommand)]
+    command: ConfigCommand,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Show each key with its value and where the value came from.
+    Explain(ExplainArgs),
+}
+
+#[derive(Args)]
+struct ExplainArgs {
+    /// One JSON document.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    lake: LakeFlags,
+    #[command(flatten)]
+    state: StateFlags,
+}
+
+/// Shows the configuration.
+pub fn run(args: &ConfigArgs) -> Result<(), Failure> {
+    let ConfigCommand::Explain(args) = &args.command;
+    let config = Config::resolve(&args.lake, &args.state)?;
+    if args.json {
+        return output::print_json(&config.values);
+    }
+    let mut table = output::table(["key", "value", "from", "meaning"]);
+    for value in &config.values {
+        table.add_row([value.key, &value.value, &value.origin.to_string(), value.doc]);
+    }
+    output::print(&Table::to_string(&table))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find<'a>(values: &'a [Value], key: &str) -> (&'a str, &'a Origin) {
+        values.iter().find(|value| value.key == key).map(|value| (value.value.as_str(), &value.origin)).unwrap()
+    }
+
+    #[test]
+    fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
+        let file = ("till.toml".into(), entries("lake = \"f\"\nstate = \"f\"\n[run]\ncommit_rows = 7").unwrap());
+        let environment = |name: &str| (name == "TILL_LAKE" || name == "TILL_STATE").then(|| "e".to_string());
+        let found = values(&[("lake", Some("flag".into())), ("state", None)], &environment, Some(&file));
+        assert_eq!(find(&found, "lake"), ("flag", &Origin::Flag("--lake".into())));
+        assert_eq!(find(&found, "state"), ("e", &Origin::Environment("TILL_STATE".into())));
+        assert_eq!(find(&found, "run.commit_rows"), ("7", &Origin::File("till.toml".into())));
+        assert_eq!(find(&found, "run.snapshot_rows"), ("65536", &Origin::Default));
+        let config = Config::of(found).unwrap();
+        assert_eq!((config.lake, config.state, config.settings.commit_rows), ("flag".into(), "e".into(), 7));
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_crates() {
+        let config = Config::of(values(&[], &|_| None, None)).unwrap();
+        let settings = runner::Settings::default();
+        assert_eq!(config.settings.batch_rows_max, settings.batch_rows_max);
+        assert_eq!(config.settings.commit_rows, settings.commit_rows);
+        assert_eq!(config.settings.snapshot_rows, settings.snapshot_rows);
+        let policy = lake::MaintenancePolicy::default();
+        assert_eq!(config.policy.small_file_bytes, policy.small_file_bytes);
+        assert_eq!(config.policy.files_min, policy.files_min);
+        assert_eq!(config.policy.keep_versions_s, policy.keep_versions_s);
+        assert_eq!(config.state, PathBuf::from("till-data/lake/_state"));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(entries("lakes = \"x\"").unwrap_err(), "there is no key lakes");
+        assert_eq!(entries("lake = true").unwrap_err(), "key lake has a value of type boolean");
+        let zero = |name: &str| (name == "TILL_RUN_COMMIT_ROWS").then(|| "0".to_string());
+        let failure = Config::of(values(&[], &zero, None)).unwrap_err();
+        assert_eq!(failure.to_string(), "run.commit_rows is \"0\" (from environment TILL_RUN_COMMIT_ROWS)");
+    }
+}

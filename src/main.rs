@@ -1,0 +1,95 @@
+//! `till`: the command line of tillstream. Each command has a file of its own, which parses, wires the crates together
+//! and prints; what is decided is decided in the crates. Results go to standard output, everything else to standard
+//! error.
+
+mod clock;
+mod completions;
+mod config;
+mod decode_command;
+mod demo;
+mod failure;
+mod maintain;
+mod output;
+mod progress;
+mod run;
+mod simulate;
+mod sql;
+mod summary;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::{Exit, Failure};
+
+/// Card payments and GPS pings, from encrypted swipes to tables.
+#[derive(Parser)]
+#[command(name = "till", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Start with `till demo`: it simulates a day in town and runs everything on it.\n\
+    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused because going on could lose or double \
+    something, 4 findings.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Simulate(simulate::SimulateArgs),
+    Run(run::RunArgs),
+    Sql(sql::SqlArgs),
+    Decode(decode_command::DecodeArgs),
+    Maintain(maintain::MaintainArgs),
+    Config(config::ConfigArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    let ended = match cli.command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Sql(args) => sql::run(&args),
+        Command::Decode(args) => decode_command::run(&args),
+        Command::Maintain(args) => maintain::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match ended {
+        Ok(()) => Exit::Done.into(),
+        Err(failure) => {
+            let exit = failure.exit();
+            report(failure);
+            exit.into()
+        }
+    }
+}
+
+fn report(failure: Failure) {
+    eprintln!("{:?}", miette::Report::new(failure));
+}
+
+/// What is logged unless `TILL_LOG` says otherwise. Two chains may write dead letters at once, which Delta warns of
+/// and the lake resolves.
+const LOG_FILTER: &str = "warn,deltalake_core=error";
+
+/// Warnings and worse go to standard error; `TILL_LOG=info` or `TILL_LOG=runner=debug` shows more.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TILL_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(LOG_FILTER));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,112 @@
+//! `till simulate`: a town from a seed as an input folder, its ground truth in a folder of its own.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde_json::json;
+use simulator::{Plan, Summary};
+
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Bars;
+
+/// Seed of a town where none is given.
+const SEED: u64 = 1;
+/// Days of a town where none are given.
+const DAYS: u32 = 1;
+/// Merchants of a town where none are given: some 4,000 swipes and 150,000 pings a day.
+const MERCHANTS: u32 = 40;
+
+/// Which town. On a folder that holds one already, what is not said is as it is there.
+#[derive(Args, Clone, Copy, Default)]
+pub struct PlanFlags {
+    /// Every choice follows from it [default: 1].
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Days in all; more than there are appends days [default: 1].
+    #[arg(long, value_name = "N")]
+    days: Option<u32>,
+    /// Merchants of all trades [default: 40].
+    #[arg(long, value_name = "N")]
+    merchants: Option<u32>,
+}
+
+/// Simulate a town: merchants, readers that encrypt, cards, couriers and taxis, and what goes wrong with them.
+#[derive(Args)]
+pub struct SimulateArgs {
+    /// Folder for the input; one that holds the same town gets the missing days.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Folder for what is true about the town, card numbers in clear included [default: OUT-truth].
+    #[arg(long, value_name = "DIR")]
+    truth: Option<PathBuf>,
+    /// One JSON document.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    plan: PlanFlags,
+}
+
+/// Writes the missing days of a town, with a progress bar.
+pub fn execute(flags: PlanFlags, input: &Path, truth: &Path) -> Result<Summary, Failure> {
+    let found = simulator::plan_in(input)?;
+    let plan = Plan {
+        seed: flags.seed.or(found.map(|plan| plan.seed)).unwrap_or(SEED),
+        // A run that was interrupted in its first day noted none.
+        days: flags.days.or(found.map(|plan| plan.days)).unwrap_or(DAYS).max(u32::from(flags.days.is_none())),
+        merchants: flags.merchants.or(found.map(|plan| plan.merchants)).unwrap_or(MERCHANTS),
+    };
+    let bar = Bars::default().bar("simulating", u64::from(plan.days) * 24);
+    let summary = simulator::simulate(&plan, input, truth, &mut |progress| {
+        bar.set_length(u64::from(progress.hours));
+        bar.set_position(u64::from(progress.hours_done));
+        bar.set_message(format!("{} swipes, {} pings", progress.swipes, progress.pings));
+    })?;
+    bar.finish();
+    Ok(summary)
+}
+
+/// Runs the command.
+pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
+    let truth = args.truth.clone().unwrap_or_else(|| beside(&args.out));
+    let summary = execute(args.plan, &args.out, &truth)?;
+    if args.json {
+        return output::print_json(&json!({
+            "input": args.out,
+            "truth": truth,
+            "days": summary.days,
+            "days_written": summary.days_written,
+            "swipes": summary.swipes,
+            "pings": summary.pings,
+        }));
+    }
+    output::print(&match summary.days_written {
+        0 => format!("{}: all {} days are there", args.out.display(), summary.days),
+        written => format!(
+            "{}: {written} days written, {} in all, with {} swipes and {} pings",
+            args.out.display(),
+            summary.days,
+            summary.swipes,
+            summary.pings
+        ),
+    })?;
+    eprintln!("next: till run --input {}", args.out.display());
+    Ok(())
+}
+
+fn beside(out: &Path) -> PathBuf {
+    let mut name = out.components().as_path().as_os_str().to_os_string();
+    name.push("-truth");
+    name.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_truth_lies_beside_the_input_and_never_in_it() {
+        assert_eq!(beside(Path::new("town")), Path::new("town-truth"));
+        assert_eq!(beside(Path::new("a/town/")), Path::new("a/town-truth"));
+    }
+}

@@ -1,0 +1,306 @@
+//! The summary of a lake: what happened to the swipes, whether the money adds up, what could not be used, and what lies
+//! where. Everything in it comes from SQL over the tables.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use lake::Session;
+use schemas::money::{Currency, Money};
+use schemas::reasons::Reason;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::output;
+
+/// Width of the longest bar.
+const BAR_WIDTH: i64 = 24;
+
+const OUTCOMES: &str = "SELECT response_code, reason, CAST(sum(swipes) AS BIGINT) FROM outcomes \
+    GROUP BY response_code, reason ORDER BY 3 DESC, 2";
+const STATES: &str = "SELECT state, count(*) FROM payments_current GROUP BY state ORDER BY 2 DESC, 1";
+const REPEATS: &str = "SELECT 'repeats', count(*) FROM payments WHERE kind = 'swipe' AND repeat";
+const LETTERS: &str = "SELECT unit, reason, count(*) FROM dead_letters GROUP BY unit, reason ORDER BY 3 DESC, 1, 2";
+/// What the merchants' side asked for and the card's side approved, and where that money is now.
+const MONEY: &str = "
+    SELECT d.currency, a.approved,
+           sum(d.held_minor), sum(d.captured_minor),
+           -sum(CASE WHEN d.kind = 'reversal' THEN d.held_minor + d.captured_minor ELSE 0 END),
+           -sum(CASE WHEN d.kind = 'refund' THEN d.captured_minor ELSE 0 END),
+           -sum(CASE WHEN d.kind = 'chargeback' THEN d.captured_minor ELSE 0 END)
+    FROM decisions d
+    JOIN (
+        SELECT p.currency, sum(p.amount_minor) AS approved
+        FROM payments p
+        JOIN decisions d ON d.payment_id = p.payment_id
+        WHERE p.kind = 'swipe' AND NOT p.repeat AND d.kind = 'authorization' AND NOT d.repeat
+              AND d.response_code = '00'
+        GROUP BY p.currency
+    ) a ON a.currency = d.currency
+    GROUP BY d.currency, a.approved ORDER BY d.currency";
+
+/// Swipes with one answer.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    response_code: String,
+    reason: String,
+    swipes: i64,
+}
+
+/// Records that could not be used.
+#[derive(Debug, Serialize)]
+struct Letters {
+    unit: String,
+    reason: String,
+    records: i64,
+}
+
+/// Where the money of one currency is, minor units.
+#[derive(Debug, Serialize)]
+struct MoneyBridge {
+    currency: String,
+    approved: i64,
+    held: i64,
+    owed_to_merchants: i64,
+    reversed: i64,
+    refunded: i64,
+    charged_back: i64,
+    /// Approved less all the rest; anything but 0 is an error of the program.
+    difference: i64,
+}
+
+/// What lies in a table.
+#[derive(Debug, Serialize)]
+struct TableSize {
+    table: &'static str,
+    rows: u64,
+    bytes: u64,
+    files: u64,
+}
+
+/// The summary of a lake.
+#[derive(Debug, Serialize)]
+pub struct Summary {
+    outcomes: Vec<Outcome>,
+    states: BTreeMap<String, i64>,
+    retransmissions: i64,
+    money: Vec<MoneyBridge>,
+    dead_letters: Vec<Letters>,
+    tables: Vec<TableSize>,
+}
+
+/// Sums a lake up.
+pub fn of(folder: &Path) -> Result<Summary, Failure> {
+    let runtime = tokio::runtime::Runtime::new()
+        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let session = lake::open_session(folder).await?;
+        Summary::read(&session).await
+    })
+}
+
+impl Summary {
+    async fn read(session: &Session) -> Result<Self, Failure> {
+        let outcomes = rows(session, OUTCOMES).await?;
+        let states = rows(session, STATES).await?;
+        let repeats = rows(session, REPEATS).await?;
+        let money = rows(session, MONEY).await?;
+        let letters = rows(session, LETTERS).await?;
+        let tables = session.tables().iter().filter_map(|listing| {
+            let (rows, bytes, files) = (listing.rows?, listing.bytes?, listing.files?);
+            Some(TableSize { table: listing.name, rows, bytes, files })
+        });
+        Ok(Self {
+            outcomes: outcomes
+                .into_iter()
+                .map(|(texts, counts)| {
+                    let [response_code, reason] = first(texts);
+                    Outcome { response_code, reason, swipes: counts[0] }
+                })
+                .collect(),
+            states: states.into_iter().map(|(texts, counts)| (texts.concat(), counts[0])).collect(),
+            retransmissions: repeats.iter().map(|(_, counts)| counts[0]).sum(),
+            money: money.into_iter().map(|(texts, amounts)| MoneyBridge::of(texts.concat(), &amounts)).collect(),
+            dead_letters: letters
+                .into_iter()
+                .map(|(texts, counts)| {
+                    let [unit, reason] = first(texts);
+                    Letters { unit, reason, records: counts[0] }
+                })
+                .collect(),
+            tables: tables.collect(),
+        })
+    }
+
+    /// The summary as people read it. `dir` is the demo's folder.
+    pub fn text(&self, dir: &Path) -> String {
+        let mut text = String::new();
+        self.swipes(&mut text);
+        self.money(&mut text);
+        self.letters(&mut text);
+        self.places(&mut text, dir);
+        text
+    }
+
+    fn swipes(&self, text: &mut String) {
+        let swipes: i64 = self.outcomes.iter().map(|outcome| outcome.swipes).sum();
+        let approved: i64 =
+            self.outcomes.iter().filter(|outcome| outcome.response_code == "00").map(|outcome| outcome.swipes).sum();
+        let refused = swipes - approved;
+        line(text, format!("{swipes} swipes: {approved} approved, {refused} declined"));
+        if self.retransmissions > 0 {
+            line(text, format!("and {} retransmissions, each answered as before", self.retransmissions));
+        }
+        line(text, String::new());
+        line(text, "What became of the approved payments".to_string());
+        let states = self.states.iter().filter(|(state, _)| *state != "declined");
+        let most = states.clone().map(|(_, count)| *count).max().unwrap_or_default();
+        for (state, count) in states {
+            line(text, format!("  {state:16} {count:>7}  {}", bar(*count, most)));
+        }
+        line(text, String::new());
+        line(text, "Why the others were declined".to_string());
+        let declined = self.outcomes.iter().filter(|outcome| outcome.response_code != "00");
+        let most = declined.clone().map(|outcome| outcome.swipes).max().unwrap_or_default();
+        for outcome in declined {
+            let sentence = Reason::from_name(&outcome.reason).map_or("", Reason::sentence);
+            let bar = bar(outcome.swipes, most);
+            line(text, format!("  {} {:>7}  {bar:24}  {sentence}", outcome.response_code, outcome.swipes));
+        }
+        line(text, String::new());
+    }
+
+    fn money(&self, text: &mut String) {
+        line(text, "Money in = money out".to_string());
+        for bridge in &self.money {
+            let amount = |minor| match Currency::from_code(&bridge.currency) {
+                Some(currency) => Money { minor, currency }.to_string(),
+                None => format!("{minor} {}", bridge.currency),
+            };
+            line(text, format!("  approved            {:>20}", amount(bridge.approved)));
+            for (label, minor) in [
+                ("owed to merchants", bridge.owed_to_merchants),
+                ("still held", bridge.held),
+                ("reversed", bridge.reversed),
+                ("refunded", bridge.refunded),
+                ("charged back", bridge.charged_back),
+            ] {
+                line(text, format!("    {label:18}{:>20}", amount(minor)));
+            }
+            let verdict = if bridge.difference == 0 { "it adds up" } else { "IT DOES NOT ADD UP: report this" };
+            line(text, format!("  difference          {:>20}  {verdict}", amount(bridge.difference)));
+        }
+        line(text, String::new());
+    }
+
+    fn letters(&self, text: &mut String) {
+        let records: i64 = self.dead_letters.iter().map(|letters| letters.records).sum();
+        line(text, format!("Dead letters: {records} records that could not be used"));
+        for letters in &self.dead_letters {
+            line(text, format!("  {:>7}  {} ({})", letters.records, letters.reason, letters.unit));
+        }
+        line(text, String::new());
+    }
+
+    fn places(&self, text: &mut String, dir: &Path) {
+        let mut table = output::table(["table", "rows", "size", "files"]);
+        for size in &self.tables {
+            let size_text = format!("{} KiB", size.bytes.div_ceil(1024));
+            table.add_row([size.table, &size.rows.to_string(), &size_text, &size.files.to_string()]);
+        }
+        for column in table.column_iter_mut().skip(1) {
+            column.set_cell_alignment(comfy_table::CellAlignment::Right);
+        }
+        line(text, table.to_string());
+        line(text, String::new());
+        let lake = dir.join("lake");
+        line(text, "Where to look next".to_string());
+        for statement in [r"\d", "SELECT * FROM payments_current LIMIT 5", "SELECT sentence FROM alerts LIMIT 5"] {
+            line(text, format!("  till sql --lake {} {}", lake.display(), quoted(statement)));
+        }
+        let days = format!("  till demo --dir {} --days 2", dir.display());
+        line(text, format!("{days:60} the next day, appended"));
+        line(text, format!("  {}: what is true about the town, for comparison", dir.join("truth").display()));
+    }
+}
+
+impl MoneyBridge {
+    fn of(currency: String, amounts: &[i64]) -> Self {
+        let [approved, held, owed_to_merchants, reversed, refunded, charged_back] = [0, 1, 2, 3, 4, 5].map(|n| amounts[n]);
+        let difference = approved - held - owed_to_merchants - reversed - refunded - charged_back;
+        Self { currency, approved, held, owed_to_merchants, reversed, refunded, charged_back, difference }
+    }
+}
+
+fn line(text: &mut String, line: String) {
+    // Writing to a string never fails.
+    let _ = writeln!(text, "{}", line.trim_end());
+}
+
+fn quoted(statement: &str) -> String {
+    if statement.contains('\\') { format!("'{statement}'") } else { format!("\"{statement}\"") }
+}
+
+/// A bar in proportion to the largest; whatever is not nothing shows at least one mark.
+fn bar(count: i64, most: i64) -> String {
+    let width = (count * BAR_WIDTH).checked_div(most).unwrap_or_default();
+    "▇".repeat(usize::try_from(width.max(i64::from(count > 0))).unwrap_or_default())
+}
+
+fn first(texts: Vec<String>) -> [String; 2] {
+    let mut texts = texts.into_iter();
+    [texts.next().unwrap_or_default(), texts.next().unwrap_or_default()]
+}
+
+/// Texts and numbers of each row of an answer, each in the order of its columns.
+async fn rows(session: &Session, sql: &str) -> Result<Vec<(Vec<String>, Vec<i64>)>, Failure> {
+    let batches = session.collect(sql).await?;
+    let mut rows = Vec::new();
+    for batch in &batches {
+        append(batch, &mut rows).map_err(Failure::failed)?;
+    }
+    Ok(rows)
+}
+
+fn append(batch: &RecordBatch, rows: &mut Vec<(Vec<String>, Vec<i64>)>) -> Result<(), arrow::error::ArrowError> {
+    let start = rows.len();
+    rows.resize_with(start + batch.num_rows(), Default::default);
+    for column in batch.columns() {
+        if column.data_type().is_integer() {
+            let numbers = cast(column, &DataType::Int64)?;
+            let numbers = numbers.as_primitive::<Int64Type>();
+            for (row, number) in numbers.iter().enumerate() {
+                rows[start + row].1.push(number.unwrap_or_default());
+            }
+        } else {
+            let texts = cast(column, &DataType::Utf8)?;
+            let texts = texts.as_string::<i32>();
+            for row in 0..texts.len() {
+                let text = if texts.is_valid(row) { texts.value(row) } else { "" };
+                rows[start + row].0.push(text.to_string());
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_difference_sees_what_is_missing() {
+        assert_eq!(MoneyBridge::of("EUR".into(), &[100, 10, 60, 20, 5, 5]).difference, 0);
+        assert_eq!(MoneyBridge::of("EUR".into(), &[100, 10, 60, 20, 5, 4]).difference, 1);
+    }
+
+    #[test]
+    fn bars_are_in_proportion_and_never_vanish() {
+        let width = |count, most| bar(count, most).chars().count();
+        assert_eq!((width(100, 100), width(50, 100), width(1, 1_000), width(0, 100)), (24, 12, 1, 0));
+        assert_eq!(width(0, 0), 0);
+    }
+}

@@ -1,0 +1,13 @@
+//! Integration tests: the real binary, driven as its users drive it, in temporary folders. They may read what the
+//! crates publish (table names, the simulator's truth, a reader's firmware); they refuse services, network and fakes.
+#![cfg(test)]
+
+mod broken;
+mod card_data;
+mod cli;
+mod crashes;
+mod demo;
+mod python;
+mod recorded;
+mod repository;
+mod support;
