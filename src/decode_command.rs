@@ -42,8 +42,10 @@ const SCHEMES: [(&str, &str, &str); 14] = [
 
 /// Show what is in encrypted frames of card readers.
 #[derive(Args)]
-#[command(after_help = "A file holds raw bytes of one frame, or frames as hexadecimal text, separated by blank lines; lines \
-    that start with # are comments. The clear tracks show under published test keys only.")]
+#[command(
+    after_help = "A file holds raw bytes of one frame, or frames as hexadecimal text, separated by blank lines; lines \
+    that start with # are comments. The clear tracks show under published test keys only."
+)]
 pub struct DecodeArgs {
     /// Files of frames; - is standard input.
     #[arg(value_name = "FRAMES", required = true)]

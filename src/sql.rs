@@ -11,6 +11,7 @@ mod split;
 
 use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use clap::Args;
@@ -18,11 +19,13 @@ use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use lake::Session;
 use tokio::runtime::Runtime;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::output;
-use answer::{AnswerError, AnswerWriter, Format, Out};
+use answer::{AnswerError, AnswerWriter, Format, Out, Shape};
 use cells::TABLE_ROWS_MAX;
 use command::Command;
 use destination::OutputFile;
@@ -31,12 +34,16 @@ use split::{Statement, split};
 
 /// Largest script, which is held in memory.
 const SCRIPT_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Batches of an answer (of some thousand rows each) that wait for being written.
+const BATCHES_WAITING_MAX: usize = 2;
 
 /// Ask the lake in SQL. Without a statement it asks for some on a terminal, and else runs the script on standard
 /// input.
 #[derive(Args)]
-#[command(after_help = "Examples:\n  till sql '\\d'\n  till sql '\\d payments'\n  till sql \"SELECT * FROM outcomes\"\n  \
-    till sql --output day.parquet \"SELECT * FROM payments_current\"\n  till sql --format json < questions.sql")]
+#[command(
+    after_help = "Examples:\n  till sql '\\d'\n  till sql '\\d payments'\n  till sql \"SELECT * FROM outcomes\"\n  \
+    till sql --output day.parquet \"SELECT * FROM payments_current\"\n  till sql --format json < questions.sql"
+)]
 pub struct SqlArgs {
     /// Statements separated by semicolons, or `\d` (what is there), `\d NAME` (its columns), `\?` (help).
     #[arg(value_name = "STATEMENT")]
@@ -62,21 +69,33 @@ pub fn run(args: &SqlArgs) -> Result<(), Failure> {
         return Err(Failure::usage(format!("there is no lake in {}", config.lake.display()))
             .with_help("name one with --lake, or make one with `till demo`"));
     }
-    let runtime = Runtime::new().map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let output = args.output.as_deref();
     match &args.statement {
-        Some(text) => runtime.block_on(run_text(text, format, args.output.as_deref(), &config.lake)),
+        Some(text) => block_on(run_text(text, format, output, &config.lake))?,
         None if io::stdin().is_terminal() && io::stdout().is_terminal() => {
-            if args.output.is_some() {
+            if output.is_some() {
                 return Err(Failure::usage("--output needs a statement or a script on standard input"));
             }
             eprintln!("reading {}; \\? lists the commands", config.lake.display());
-            interactive::ask(|text| runtime.block_on(answer_prompt(text, format, &config.lake)))
+            let interrupts = interactive::interrupts()?;
+            interactive::ask(|text, width| {
+                block_on(answer_prompt(text, Shape { format, width }, &config.lake, &interrupts))
+            })
         }
         None => {
             let text = read_script()?;
-            runtime.block_on(run_text(&text, format, args.output.as_deref(), &config.lake))
+            block_on(run_text(&text, format, output, &config.lake))?
         }
     }
+}
+
+/// Waits for this work on a runtime of its own: a query that was given up may keep the threads of one busy, which neither
+/// the next query nor the end of the program waits for.
+fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = Runtime::new().map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
 }
 
 /// The format that a file's ending stands for.
@@ -110,16 +129,17 @@ async fn run_text(text: &str, format: Format, file: Option<&Path>, lake: &Path) 
             .with_help("run each with a file of its own"));
     }
     let session = lake::open_session(lake).await?;
+    let shape = Shape { format, width: if file.is_none() { interactive::terminal_width() } else { None } };
     for (index, statement) in statements.iter().enumerate() {
         let place = (statements.len() > 1).then_some(index + 1);
         let done = match file {
-            Some(path) => to_file(&session, statement, format, path).await,
+            Some(path) => to_file(&session, statement, shape, path).await,
             None => {
                 if format == Format::Csv && index > 0 {
                     // Each answer has its own heads.
                     output::print("")?;
                 }
-                to_stdout(&session, statement, format).await.map(|(flow, _)| flow)
+                execute(&session, statement, shape, &mut io::stdout(), None).await.map(|(flow, _)| flow)
             }
         };
         match done {
@@ -133,10 +153,13 @@ async fn run_text(text: &str, format: Format, file: Option<&Path>, lake: &Path) 
 }
 
 /// Answers what was typed at the prompt, on the lake as it stands now; returns whether to go on asking.
-async fn answer_prompt(text: &str, format: Format, lake: &Path) -> bool {
+async fn answer_prompt(text: &str, shape: Shape, lake: &Path, interrupts: &Arc<Notify>) -> bool {
     for statement in split(text).statements() {
         let done = match lake::open_session(lake).await {
-            Ok(session) => to_stdout(&session, &statement, format).await.map_err(|error| explain(error, &statement, None)),
+            Ok(session) => {
+                let done = execute(&session, &statement, shape, &mut io::stdout(), Some(interrupts)).await;
+                done.map_err(|error| explain(error, &statement, None))
+            }
             Err(error) => Err(error.into()),
         };
         match done {
@@ -162,10 +185,15 @@ enum Flow {
     Stop,
 }
 
-async fn to_file(session: &Session, statement: &Statement<'_>, format: Format, path: &Path) -> Result<Flow, StatementError> {
+async fn to_file(
+    session: &Session,
+    statement: &Statement<'_>,
+    shape: Shape,
+    path: &Path,
+) -> Result<Flow, StatementError> {
     let place = |cause| StatementError::File { path: path.to_path_buf(), cause };
     let mut output = OutputFile::create(path).map_err(place)?;
-    let (flow, rows) = execute(session, statement, format, output.file()).await?;
+    let (flow, rows) = execute(session, statement, shape, output.file(), None).await?;
     output.keep().map_err(place)?;
     match rows {
         Some(rows) => eprintln!("wrote {} to {}", counted(rows), path.display()),
@@ -174,28 +202,18 @@ async fn to_file(session: &Session, statement: &Statement<'_>, format: Format, p
     Ok(flow)
 }
 
-async fn to_stdout(
-    session: &Session,
-    statement: &Statement<'_>,
-    format: Format,
-) -> Result<(Flow, Option<u64>), StatementError> {
-    execute(session, statement, format, &mut io::stdout()).await
-}
-
-/// Runs one statement; returns the number of rows of an answer to a query. Ctrl-C ends it.
+/// Runs one statement; returns the number of rows of an answer to a query.
 async fn execute(
     session: &Session,
     statement: &Statement<'_>,
-    format: Format,
+    shape: Shape,
     out: Out<'_>,
+    interrupts: Option<&Arc<Notify>>,
 ) -> Result<(Flow, Option<u64>), StatementError> {
     let listed = match Command::parse(statement.text) {
         None => {
-            let answered = answer(session, statement.text, format, out);
-            return tokio::select! {
-                rows = answered => Ok((Flow::GoOn, Some(rows?))),
-                _ = tokio::signal::ctrl_c() => Err(StatementError::Interrupted),
-            };
+            let rows = answer(session, statement.text, shape, out, interrupts).await?;
+            return Ok((Flow::GoOn, Some(rows)));
         }
         Some(Err(problem)) => return Err(StatementError::NoCommand(problem)),
         Some(Ok(Command::Quit)) => return Ok((Flow::Stop, None)),
@@ -203,7 +221,7 @@ async fn execute(
             writeln!(out, "{}", command::HELP).map_err(AnswerError::from)?;
             return Ok((Flow::GoOn, None));
         }
-        Some(Ok(Command::List)) => command::list(session.tables(), format),
+        Some(Ok(Command::List)) => command::list(session.tables(), shape.format),
         Some(Ok(Command::Describe(name))) => {
             match session.tables().iter().find(|listing| listing.name == name) {
                 Some(listing) => command::describe(listing),
@@ -216,17 +234,38 @@ async fn execute(
         }
     };
     let batch: RecordBatch = listed.map_err(AnswerError::from)?;
-    let mut writer = AnswerWriter::start(format, batch.schema(), out)?;
+    let mut writer = AnswerWriter::start(shape, batch.schema(), out)?;
     writer.write(&batch)?;
     writer.finish()?;
     Ok((Flow::GoOn, None))
 }
 
-/// Writes the answer to a query and returns its number of rows.
-async fn answer(session: &Session, sql: &str, format: Format, out: Out<'_>) -> Result<u64, StatementError> {
-    let mut stream = session.query(sql).await?;
-    let mut writer = AnswerWriter::start(format, stream.schema(), out)?;
-    while let Some(batch) = next(&mut stream).await {
+/// Writes the answer to a query and returns its number of rows. The query runs on a task of its own, so that waiting for
+/// it can be given up even where it computes without a pause.
+async fn answer(
+    session: &Session,
+    sql: &str,
+    shape: Shape,
+    out: Out<'_>,
+    interrupts: Option<&Arc<Notify>>,
+) -> Result<u64, StatementError> {
+    let stream = session.query(sql).await?;
+    let mut writer = AnswerWriter::start(shape, stream.schema(), out)?;
+    let (sender, mut batches) = mpsc::channel(BATCHES_WAITING_MAX);
+    // Dropping the set ends the task at its next pause.
+    let mut task = JoinSet::new();
+    task.spawn(send(stream, sender));
+    loop {
+        let batch = tokio::select! {
+            batch = batches.recv() => batch,
+            () = interrupted(interrupts) => return Err(StatementError::Interrupted),
+        };
+        let Some(batch) = batch else {
+            if let Some(Err(panicked)) = task.join_next().await {
+                std::panic::resume_unwind(panicked.into_panic());
+            }
+            break;
+        };
         if !writer.write(&batch?)? {
             eprintln!("only the first {TABLE_ROWS_MAX} rows are shown; --format csv writes all of them");
             break;
@@ -235,6 +274,18 @@ async fn answer(session: &Session, sql: &str, format: Format, out: Out<'_>) -> R
     Ok(writer.finish()?)
 }
 
-async fn next(stream: &mut SendableRecordBatchStream) -> Option<Result<RecordBatch, DataFusionError>> {
-    std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await
+async fn send(mut stream: SendableRecordBatchStream, sender: mpsc::Sender<Result<RecordBatch, DataFusionError>>) {
+    while let Some(batch) = std::future::poll_fn(|context| stream.as_mut().poll_next(context)).await {
+        if sender.send(batch).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Returns at the next Ctrl-C; never where none is awaited, since then it ends the program.
+async fn interrupted(interrupts: Option<&Arc<Notify>>) {
+    match interrupts {
+        Some(interrupts) => interrupts.notified().await,
+        None => std::future::pending().await,
+    }
 }

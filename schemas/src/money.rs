@@ -73,7 +73,7 @@ impl std::fmt::Display for Money {
             text.push('-');
         }
         for (index, digit) in digits.chars().enumerate() {
-            if index > 0 && (digits.len() - index) % 3 == 0 {
+            if index > 0 && (digits.len() - index).is_multiple_of(3) {
                 text.push(' ');
             }
             text.push(digit);

@@ -142,7 +142,8 @@ impl Lines {
     fn card(&mut self, card: &ShownCard, key_set: Option<&str>) {
         self.add("card ends in", &card.last4);
         self.add("scheme", card.scheme.as_deref().unwrap_or("none has a range for this number"));
-        let luhn = if card.luhn_ok { "length and check digit are right" } else { "length or check digit (Luhn) is wrong" };
+        let luhn =
+            if card.luhn_ok { "length and check digit are right" } else { "length or check digit (Luhn) is wrong" };
         self.add("number", luhn);
         self.add("expiry", if card.has_expiry { "on the card" } else { "none on the card" });
         let Some(tracks) = &card.clear_tracks else {
@@ -164,7 +165,10 @@ fn mask(track: &str) -> String {
     for row in masked.chunk_by_mut(|left, right| is_in_row(left) == is_in_row(right)) {
         let digits = row.iter().filter(|byte| byte.is_ascii_digit()).count();
         if digits >= CARD_DIGITS_MIN {
-            row.iter_mut().filter(|byte| byte.is_ascii_digit()).take(digits - LAST_DIGITS).for_each(|digit| *digit = b'*');
+            row.iter_mut()
+                .filter(|byte| byte.is_ascii_digit())
+                .take(digits - LAST_DIGITS)
+                .for_each(|digit| *digit = b'*');
         }
     }
     String::from_utf8(masked).expect("digits are replaced by an ASCII sign, the rest is as it was")
@@ -204,11 +208,9 @@ mod tests {
     /// Printing the masked tracks as the reader sends them would show all of track 3, which is in clear here.
     #[test]
     fn no_other_key_shows_a_number_in_any_track() {
-        for (ring, is_open) in [
-            (ring(PUBLISHED_BASE_KEY, false), true),
-            (ring([9; 16], true), false),
-            (KeyRing::default(), false),
-        ] {
+        for (ring, is_open) in
+            [(ring(PUBLISHED_BASE_KEY, false), true), (ring([9; 16], true), false), (KeyRing::default(), false)]
+        {
             let shown = shown(&ring);
             assert_eq!(shown.is_open(), is_open);
             for text in [shown.text(), serde_json::to_string(&shown).unwrap(), format!("{shown:?}")] {

@@ -22,7 +22,7 @@ use super::cells::TextTable;
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people: at most 10000 rows, nothing for null.
+    /// For people: at most 10000 rows, nothing for null; column under column where the terminal is too narrow.
     Table,
     /// A head line and RFC 4180 quoting; nothing for null, lists as JSON.
     Csv,
@@ -49,6 +49,15 @@ pub enum AnswerError {
     SameName(String),
 }
 
+/// How an answer is written, and how much room there is.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    /// The format.
+    pub format: Format,
+    /// Width of the terminal in characters, where people read a table on one.
+    pub width: Option<u16>,
+}
+
 /// Where answers go.
 pub type Out<'out> = &'out mut (dyn Write + Send);
 
@@ -59,7 +68,7 @@ pub struct AnswerWriter<'out> {
 }
 
 enum Body<'out> {
-    Table { table: TextTable, out: Out<'out> },
+    Table { table: TextTable, width: Option<u16>, out: Out<'out> },
     Csv { with_heads: bool, buffer: Vec<u8>, out: Out<'out> },
     Json { buffer: Vec<u8>, out: Out<'out> },
     Parquet(Box<ArrowWriter<Out<'out>>>),
@@ -67,15 +76,15 @@ enum Body<'out> {
 
 impl<'out> AnswerWriter<'out> {
     /// Starts an answer with this schema.
-    pub fn start(format: Format, schema: SchemaRef, out: Out<'out>) -> Result<Self, AnswerError> {
-        if matches!(format, Format::Json | Format::Parquet) {
+    pub fn start(shape: Shape, schema: SchemaRef, out: Out<'out>) -> Result<Self, AnswerError> {
+        if matches!(shape.format, Format::Json | Format::Parquet) {
             let mut names = BTreeSet::new();
             if let Some(field) = schema.fields().iter().find(|field| !names.insert(field.name())) {
                 return Err(AnswerError::SameName(field.name().clone()));
             }
         }
-        let body = match format {
-            Format::Table => Body::Table { table: TextTable::new(&schema), out },
+        let body = match shape.format {
+            Format::Table => Body::Table { table: TextTable::new(&schema), width: shape.width, out },
             Format::Csv => Body::Csv { with_heads: true, buffer: Vec::new(), out },
             Format::Json => Body::Json { buffer: Vec::new(), out },
             Format::Parquet => {
@@ -124,8 +133,8 @@ impl<'out> AnswerWriter<'out> {
     /// Writes what is left and returns the number of rows.
     pub fn finish(self) -> Result<u64, AnswerError> {
         match self.body {
-            Body::Table { table, out } => {
-                writeln!(out, "{}", table.text())?;
+            Body::Table { table, width, out } => {
+                writeln!(out, "{}", table.text(width))?;
                 out.flush()?;
             }
             Body::Csv { out, .. } | Body::Json { out, .. } => out.flush()?,

@@ -4,12 +4,15 @@ use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Schema};
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use comfy_table::{Cell, CellAlignment, Table};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
 
 use crate::output;
 
 /// Most rows of a table: it is laid out as a whole, hence held in memory.
 pub const TABLE_ROWS_MAX: usize = 10_000;
+
+/// Room that a column needs on the average to be read when its cells are wrapped, in characters.
+const WRAPPED_COLUMN_WIDTH_MIN: usize = 16;
 
 /// A table that grows batch by batch.
 pub struct TextTable {
@@ -54,9 +57,36 @@ impl TextTable {
         self.rows
     }
 
-    /// The table as text.
-    pub fn text(&self) -> String {
+    /// The table as text. Where it is wider than the terminal, cells are wrapped, or with too many columns for that
+    /// each value gets a line.
+    pub fn text(mut self, width: Option<u16>) -> String {
+        let Some(width) = width else {
+            return self.table.to_string();
+        };
+        let widths = self.table.column_max_content_widths();
+        // A blank on each side of a cell, and a line between and around cells.
+        let needed = widths.iter().map(|width| usize::from(*width) + 3).sum::<usize>() + 1;
+        if needed > usize::from(width) {
+            if usize::from(width) < WRAPPED_COLUMN_WIDTH_MIN * widths.len() {
+                return self.records();
+            }
+            self.table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+        }
         self.table.to_string()
+    }
+
+    fn records(&self) -> String {
+        let names: Vec<String> =
+            self.table.header().into_iter().flat_map(|head| head.cell_iter().map(Cell::content)).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or_default();
+        let mut lines = Vec::with_capacity(self.rows * (names.len() + 1));
+        for (index, row) in self.table.row_iter().enumerate() {
+            lines.push(format!("── row {} ──", index + 1));
+            let values = names.iter().zip(row.cell_iter());
+            lines
+                .extend(values.map(|(name, cell)| format!("{name:width$}  {}", cell.content()).trim_end().to_string()));
+        }
+        lines.join("\n")
     }
 }
 

@@ -71,7 +71,11 @@ pub fn list(listings: &[TableListing], format: Format) -> Result<RecordBatch, Ar
         ("kind", Arc::new(listings.iter().map(|listing| Some(kind(listing))).collect::<StringArray>()) as _, false),
         ("rows", Arc::new(listings.iter().map(|listing| listing.rows).collect::<UInt64Array>()) as _, true),
         (size.0, size.1, true),
-        ("comment", Arc::new(listings.iter().map(|listing| Some(listing.comment)).collect::<StringArray>()) as _, false),
+        (
+            "comment",
+            Arc::new(listings.iter().map(|listing| Some(listing.comment)).collect::<StringArray>()) as _,
+            false,
+        ),
     ])
 }
 

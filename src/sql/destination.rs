@@ -63,7 +63,11 @@ mod tests {
         for (content, is_kept, expected) in [("one", true, "one"), ("two", false, "one"), ("three", true, "three")] {
             let mut output = OutputFile::create(&path).unwrap();
             output.file().write_all(content.as_bytes()).unwrap();
-            if is_kept { output.keep().unwrap() } else { drop(output) }
+            if is_kept {
+                output.keep().unwrap()
+            } else {
+                drop(output)
+            }
             assert_eq!(fs::read_to_string(&path).unwrap(), expected);
             assert_eq!(names(folder.path()), ["answer.csv"]);
         }

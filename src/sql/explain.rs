@@ -75,7 +75,10 @@ fn plain(problem: &str, statement: &Statement<'_>) -> String {
     };
     let inner = problem.split_once("(\"").and_then(|(_, rest)| rest.strip_suffix("\")")).unwrap_or(problem);
     let text = inner.replace("\\\"", "\"").replace("\\'", "'").replace("\\\\", "\\").replace("\\n", " ");
-    let text = text.replace("Expected: ", "expected ").replace(", found: ", ", found ");
+    let text = text
+        .replace("Unterminated", "unterminated")
+        .replace("Expected: ", "expected ")
+        .replace(", found: ", ", found ");
     let place = text.rsplit_once(" at Line: ").and_then(|(text, place)| {
         let (line, column) = place.split_once(", Column: ")?;
         Some((text, line.parse::<u64>().ok()?, column.parse::<u64>().ok()?))

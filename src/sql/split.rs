@@ -65,8 +65,8 @@ pub fn split(text: &str) -> Split<'_> {
         rest => split.open = rest,
     }
     // The tokenizer names what it misses at the end of the text in these words; any other problem lies before it.
-    split.is_broken = problem
-        .is_some_and(|problem| !problem.message.starts_with("Unterminated") && !problem.message.contains("EOF"));
+    split.is_broken =
+        problem.is_some_and(|problem| !problem.message.starts_with("Unterminated") && !problem.message.contains("EOF"));
     split
 }
 

@@ -33,7 +33,8 @@ fn write_transactions(shop: &Shop) -> (Expected, Expected) {
 
     let mut broken_frame = shop.frame(CARD, 2);
     broken_frame[100] ^= 0x55;
-    let swipe = |second: u32, counter: u32, changes: Value| merged(shop.swipe(second, &shop.frame(CARD, counter)), changes);
+    let swipe =
+        |second: u32, counter: u32, changes: Value| merged(shop.swipe(second, &shop.frame(CARD, counter)), changes);
     let tick = |time: Value| json!({"kind": "tick", "received_at": time, "app_version": CONTENT});
     let records: Vec<(Value, &str)> = vec![
         (json!(format!("gateway restarted {CONTENT} {CARD}")), "bad_json"),

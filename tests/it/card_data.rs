@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::support::{Demo, Ended, files_below, ndjson, one_day, query, text, till};
+use crate::support::{Demo, Ended, command, files_below, ndjson, one_day, query, text, till};
 use needles::Needles;
 use scan::scan;
 
@@ -93,8 +93,7 @@ fn printed(ended: &Ended, needles: &Needles) -> Vec<String> {
 fn the_log_at_its_most_talkative_holds_no_card_data() {
     let demo = one_day();
     let lake = tempfile::tempdir().unwrap();
-    let arguments = ["run", "--input", text(&demo.input()), "--lake", text(lake.path())];
-    let mut run = crate::support::command(&arguments);
+    let mut run = command(&["run", "--input", text(&demo.input()), "--lake", text(lake.path())]);
     let ended = Ended::from(run.env("TILL_LOG", "trace").output().unwrap()).with_exit(0);
     assert!(!ended.stderr.is_empty());
     assert_eq!(printed(&ended, &secrets_of(demo)), [""; 0]);

@@ -19,11 +19,13 @@ use crate::support::{Ended, all_rows, assert_same_rows, command, one_day, text};
 const KILLS: u32 = 50;
 /// Seed of the moments. `TILL_KILL_SEED` sets another one.
 const SEED: u64 = 1;
-/// Kills on one lake, after which it may finish.
-const KILLS_PER_LAKE_MAX: u32 = 8;
-/// Longest time between the start of a process and its kill, milliseconds.
-const LIFE_MS_MAX: u64 = 700;
-/// Records between two commits: a day then has some eighty in each topic.
+/// Most kills on one lake before it may finish: early ones leave much to replay, late ones hit the maintenance.
+const KILLS_PER_LAKE_MAX: u32 = 10;
+/// Longest time between the start of a process and its kill, milliseconds: some five lives reach the end.
+const LIFE_MS_MAX: u64 = 1_300;
+/// The signal that no process can catch.
+const SIGKILL: i32 = 9;
+/// Records between two commits: a day then has some thirty of transactions and seventy of pings.
 const COMMIT_ROWS: &str = "300";
 /// Records between two snapshots: several commits, so that a crash leaves something to replay.
 const SNAPSHOT_ROWS: &str = "1200";
@@ -43,15 +45,11 @@ fn logs(ended: &Ended) -> BTreeMap<String, Value> {
     document["logs"].as_array().unwrap().iter().map(log).collect()
 }
 
-/// Kills a process; whether it was still alive.
-fn kill(mut child: Child) -> bool {
-    child.kill().unwrap();
+/// Waits for a process that was sent a kill; nothing if the kill found it alive, else how it had ended.
+fn end_of(child: Child) -> Option<Ended> {
     let output = child.wait_with_output().unwrap();
-    let was_alive = output.status.signal() == Some(9);
-    if !was_alive {
-        Ended::from(output).with_exit(0);
-    }
-    was_alive
+    let was_killed = output.status.signal() == Some(SIGKILL);
+    (!was_killed).then(|| Ended::from(output).with_exit(0))
 }
 
 fn number(variable: &str) -> Option<u64> {
@@ -61,17 +59,20 @@ fn number(variable: &str) -> Option<u64> {
 /// One lake from nothing to its end, killed again and again: the kills, and the rows that the last start found written.
 fn killed_run(lake: &Path, moments: &mut ChaCha8Rng, kills_max: u32) -> (u32, u64) {
     let mut kills = 0;
-    while kills < kills_max.min(KILLS_PER_LAKE_MAX) {
-        let child = run(&one_day().input(), lake, &[]).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(moments.random_range(1..=LIFE_MS_MAX)));
-        if !kill(child) {
-            break;
+    loop {
+        let mut child = run(&one_day().input(), lake, &[]).spawn().unwrap();
+        if kills < kills_max {
+            std::thread::sleep(Duration::from_millis(moments.random_range(1..=LIFE_MS_MAX)));
+            child.kill().unwrap();
         }
-        kills += 1;
+        match end_of(child) {
+            None => kills += 1,
+            Some(ended) => {
+                let suppressed = logs(&ended).values().map(|log| log["rows_suppressed"].as_u64().unwrap()).sum();
+                return (kills, suppressed);
+            }
+        }
     }
-    let ended = Ended::from(run(&one_day().input(), lake, &[]).output().unwrap()).with_exit(0);
-    let suppressed = logs(&ended).values().map(|log| log["rows_suppressed"].as_u64().unwrap()).sum();
-    (kills, suppressed)
 }
 
 /// Fails if `Ledger::suppress` in pipeline/frontier/src/ledger.rs returns 0: rows of a replay are then written again.
@@ -84,8 +85,9 @@ fn killed_runs_leave_what_an_undisturbed_run_leaves() {
     let (mut kills, mut lakes, mut suppressed) = (0, 0, 0);
     while kills < kills_wanted {
         let folder = tempfile::tempdir().unwrap();
-        let (more, replayed) = killed_run(folder.path(), &mut moments, kills_wanted - kills);
-        assert!(more > 0, "the process ends before anybody can kill it: give it more to do");
+        let kills_max = moments.random_range(1..=KILLS_PER_LAKE_MAX).min(kills_wanted - kills);
+        let (more, replayed) = killed_run(folder.path(), &mut moments, kills_max);
+        assert!(lakes < kills_wanted, "the process mostly ends before anybody can kill it: give it more to do");
         (kills, lakes, suppressed) = (kills + more, lakes + 1, suppressed + replayed);
         let which = format!("seed {seed}, lake {lakes}, {more} kills");
         assert_same_rows(&all_rows(folder.path()), &one_day().rows, &which);
@@ -125,12 +127,13 @@ fn a_run_without_dead_letters_starts_again_from_its_last_snapshot() {
         run.env("TILL_RUN_COMMIT_ROWS", "20").env("TILL_RUN_SNAPSHOT_ROWS", "40");
         run
     };
-    let child = run().spawn().unwrap();
+    let mut child = run().spawn().unwrap();
     let started = Instant::now();
     while newest_snapshot(&lake).is_none() && started.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(1));
     }
-    assert!(kill(child), "the run ended before its first snapshot could be seen");
+    child.kill().unwrap();
+    assert!(end_of(child).is_none(), "the run ended before its first snapshot could be seen");
     let snapshot = newest_snapshot(&lake).unwrap();
     let ended = Ended::from(run().output().unwrap()).with_exit(0);
     let pings = &logs(&ended)["pings"];

@@ -95,7 +95,8 @@ class Polars:
                 "distinct": column.drop_nulls().n_unique(),
                 "min": column.min(),
                 "max": column.max(),
-                "sum": column.sum(),
+                # Polars adds 32-bit numbers up to a 32-bit sum.
+                "sum": column.cast(polars.Int64).sum() if kind == "integer" else None,
                 "true": column.sum(),
                 "elements": column.list.len().sum() if kind == "list" else None,
             }

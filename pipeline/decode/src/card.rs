@@ -3,7 +3,7 @@
 //! digits and its scheme.
 //!
 //! ```
-//! let number = decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
+//! let number = till_decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
 //! assert_eq!(format!("{number} {number:?}"), "card number **** card number ****");
 //! assert_eq!(&number.last4(), b"1111");
 //! ```
@@ -11,22 +11,22 @@
 //! Its digits do not come out of this crate:
 //!
 //! ```compile_fail,E0624
-//! let number = decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
+//! let number = till_decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
 //! println!("{:?}", number.digits());
 //! ```
 //!
 //! nor can it be serialized,
 //!
 //! ```compile_fail,E0277
-//! let number = decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
+//! let number = till_decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
 //! serde_json::to_string(&number).unwrap();
 //! ```
 //!
 //! nor multiplied.
 //!
 //! ```compile_fail,E0599
-//! let number = decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
-//! let copy: decode::card::CardNumber = number.clone();
+//! let number = till_decode::card::CardNumber::from_digits(b"4111111111111111").unwrap();
+//! let copy: till_decode::card::CardNumber = number.clone();
 //! ```
 
 use schemas::bundles::NumberRange;

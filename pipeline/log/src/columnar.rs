@@ -3,6 +3,7 @@
 //! A column of a type that does not fit rejects each record of its file, by that column's name; a value that does
 //! not fit rejects its own record only. The files cannot grow: they are hashed whole when they are opened.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use arrow::array::RecordBatch;
@@ -86,7 +87,7 @@ impl ColumnarFile {
     fn take(&mut self, rows_max: usize) -> Result<RecordBatch, LogError> {
         let Records::Decoded { batches, .. } = &mut self.records else { return Ok(self.rest.clone()) };
         while self.rest.num_rows() == 0 {
-            self.rest = match batches.next() {
+            self.rest = match guarded(&self.place.file, || Ok(batches.next()))? {
                 Some(Ok(batch)) => batch,
                 Some(Err(error)) => return Err(damaged(&self.place.file, &error)),
                 None => return Err(damaged(&self.place.file, &"it holds fewer records than it says")),
@@ -147,6 +148,12 @@ impl Source for ColumnarFile {
         let share = u128::from(self.whole.bytes) * u128::from(self.rows) / u128::from(self.rows_total.max(1));
         u64::try_from(share).expect("a share of the file's bytes")
     }
+}
+
+/// Reads from a file that may be damaged: the Parquet reader panics on some wrong bytes, and then too an operator
+/// needs the file's name.
+pub(crate) fn guarded<T>(file: &str, read: impl FnOnce() -> Result<T, LogError>) -> Result<T, LogError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(damaged(file, &"its bytes are damaged")))
 }
 
 /// A file that cannot be decoded.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 use schemas::Offset;
 
-use crate::columnar::ColumnarFile;
+use crate::columnar::{ColumnarFile, guarded};
 use crate::csv::CsvFile;
 use crate::gather::{Gathered, Source};
 use crate::identity::{FileIdentity, LogIdentity, Prefix};
@@ -144,11 +144,11 @@ impl FolderLog {
             Format::Ndjson => Box::new(NdjsonFile::open(&path, name, schema, rows, read.unwrap_or_default())?),
             Format::Csv => Box::new(CsvFile::open(&path, name, schema, rows, read)?),
             Format::Parquet => {
-                let records = parquet::open(&path, name, schema, rows)?;
+                let records = guarded(name, || parquet::open(&path, name, schema, rows))?;
                 Box::new(ColumnarFile::open(&path, name, schema, rows, read, records)?)
             }
             Format::Avro => {
-                let records = avro::open(&path, name, schema, rows)?;
+                let records = guarded(name, || avro::open(&path, name, schema, rows))?;
                 Box::new(ColumnarFile::open(&path, name, schema, rows, read, records)?)
             }
         })

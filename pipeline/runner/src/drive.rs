@@ -69,16 +69,18 @@ pub struct Surroundings<'a> {
     pub stop: &'a AtomicBool,
 }
 
+/// Opens the log from its start, or at a snapshot's offset after checking the identity that the snapshot remembers.
+pub type OpenLog<'a> = dyn FnMut(Option<(&LogIdentity, Offset)>) -> Result<Box<dyn LogReader>, LogError> + 'a;
+
 /// Runs a chain from where its snapshots and tables stand to the end of the log (or until told to stop), and leaves
 /// a snapshot at the last offset with every table committed up to it.
 ///
-/// `open` opens the log at an offset, checking the identity that the snapshot remembers; `batch_rows` chooses the
-/// size of each batch, which no result depends on.
+/// `batch_rows` chooses the size of each batch, which no result depends on.
 pub fn run(
     chain: &mut Chain,
     surroundings: &mut Surroundings<'_>,
     settings: &Settings,
-    open: &mut dyn FnMut(Option<(&LogIdentity, Offset)>) -> Result<Box<dyn LogReader>, LogError>,
+    open: &mut OpenLog<'_>,
     batch_rows: &mut dyn FnMut() -> usize,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, RunnerError> {
@@ -164,12 +166,11 @@ fn choose_start(
 
 fn restore(chain: &mut Chain, snapshot: &Snapshot, bundles: &dyn BundleSource) -> Result<(), RunnerError> {
     for unit in chain.units_mut() {
-        let state = snapshot.states.iter().find(|(name, _)| name == unit.name()).ok_or_else(|| {
-            RunnerError::Snapshot {
+        let state =
+            snapshot.states.iter().find(|(name, _)| name == unit.name()).ok_or_else(|| RunnerError::Snapshot {
                 path: format!("at offset {}", snapshot.at),
                 reason: format!("it has no state for {}; it belongs to another chain", unit.name()),
-            }
-        })?;
+            })?;
         unit.restore(&state.1, bundles)?;
     }
     Ok(())

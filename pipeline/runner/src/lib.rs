@@ -11,7 +11,7 @@ mod drive;
 mod snapshot;
 
 pub use chain::Chain;
-pub use drive::{Progress, Report, Settings, Surroundings, run};
+pub use drive::{OpenLog, Progress, Report, Settings, Surroundings, run};
 pub use snapshot::{Snapshot, SnapshotStore};
 
 use arrow::array::RecordBatch;

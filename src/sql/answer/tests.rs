@@ -27,7 +27,7 @@ fn every_type() -> RecordBatch {
 
 fn written(format: Format, batches: &[RecordBatch]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut writer = AnswerWriter::start(format, batches[0].schema(), &mut out).unwrap();
+    let mut writer = AnswerWriter::start(Shape { format, width: None }, batches[0].schema(), &mut out).unwrap();
     for batch in batches {
         assert!(writer.write(batch).unwrap());
     }
@@ -105,7 +105,8 @@ fn a_table_takes_what_it_can_hold() {
     let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..count - 1));
     let batch = RecordBatch::try_from_iter([("n", numbers)]).unwrap();
     let mut out = Vec::new();
-    let mut writer = AnswerWriter::start(Format::Table, batch.schema(), &mut out).unwrap();
+    let mut writer =
+        AnswerWriter::start(Shape { format: Format::Table, width: None }, batch.schema(), &mut out).unwrap();
     assert!(writer.write(&batch).unwrap());
     assert!(writer.write(&batch.slice(0, 1)).unwrap());
     assert!(!writer.write(&batch.slice(1, 1)).unwrap());
@@ -119,8 +120,24 @@ fn columns_of_one_name_are_refused_where_rows_are_objects() {
     let schema = Arc::new(Schema::new(vec![field.clone(), field]));
     let batch = RecordBatch::try_new(schema.clone(), vec![column.clone(), column]).unwrap();
     for format in [Format::Json, Format::Parquet] {
-        let refused = AnswerWriter::start(format, schema.clone(), &mut Vec::new()).err();
+        let refused = AnswerWriter::start(Shape { format, width: None }, schema.clone(), &mut Vec::new()).err();
         assert!(matches!(refused, Some(AnswerError::SameName(name)) if name == "n"));
     }
     assert_eq!(text(Format::Csv, &[batch]), "n,n\n1,1\n");
+}
+
+/// Wrapping every table would leave a letter a line where there are many columns.
+#[test]
+fn a_narrow_terminal_gets_wrapped_cells_and_a_very_narrow_one_a_line_for_each_value() {
+    let shown = |width| {
+        let mut table = TextTable::new(&every_type().schema());
+        table.add(&every_type().slice(0, 1)).unwrap();
+        table.text(Some(width))
+    };
+    assert_eq!(shown(200), text(Format::Table, &[every_type().slice(0, 1)]).trim_end());
+    let widest = |text: &str| text.lines().map(|line| line.chars().count()).max().unwrap();
+    assert!(widest(&shown(116)) <= 116 && shown(116).starts_with('┌'));
+    let records = shown(80);
+    assert!(records.starts_with("── row 1 ──\ntext      till\n"), "{records}");
+    assert!(records.ends_with("findings  [expired_card, no \"name\"]"), "{records}");
 }

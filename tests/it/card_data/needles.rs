@@ -72,7 +72,9 @@ impl Needles {
                 continue;
             }
             let candidates = self.by_start.get(start).into_iter().flatten().map(|index| &self.needles[*index]);
-            found.extend(candidates.filter(|(_, needle)| bytes[at..].starts_with(needle)).map(|(what, _)| what.as_str()));
+            found.extend(
+                candidates.filter(|(_, needle)| bytes[at..].starts_with(needle)).map(|(what, _)| what.as_str()),
+            );
         }
         found
     }
@@ -99,7 +101,7 @@ pub fn bcd(digits: &str) -> Vec<u8> {
 #[test]
 fn base64_agrees_with_rfc_4648_at_each_place_in_a_group() {
     assert_eq!(base64(b"foobar", 0), b"Zm9vYmFy");
-    // Of "_foobar" and "__foobar" the characters that the underscores do not reach.
-    assert_eq!(base64(b"foobar", 1), b"9mb29iYX"[1..]);
-    assert_eq!(base64(b"foobar", 2), b"X19mb29iYXI"[3..10]);
+    // Of "_foobar" (X2Zvb2Jhcg==) and "__foobar" (X19mb29iYXI=) the characters that no underscore reaches.
+    assert_eq!(base64(b"foobar", 1), b"Zvb2Jhc");
+    assert_eq!(base64(b"foobar", 2), b"mb29iYX");
 }

@@ -151,3 +151,24 @@ fn avro_block_bytes(content: &[u8]) -> usize {
     let header_end = content.windows(16).position(|window| window == marker).unwrap() + 16;
     content.len() - header_end
 }
+
+/// Fails if a panic of the Parquet reader passes through: some of these bytes break what it asserts.
+#[test]
+fn a_damaged_byte_is_an_error_or_another_value() {
+    for (name, content) in [("a.avro", avro_file(&fixes())), ("a.parquet", parquet_file(&fixes()))] {
+        for (index, mask) in (0..content.len()).zip([0x01, 0x40, 0xff].into_iter().cycle()) {
+            let mut damaged = content.clone();
+            damaged[index] ^= mask;
+            let folder = Folder::new(&[(name, &damaged)]);
+            let mut log = folder.open(pings());
+            let error = loop {
+                match log.poll(1_000) {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            assert!(error.is_none_or(|error| error.to_string().contains(name)), "byte {index}, mask {mask}");
+        }
+    }
+}

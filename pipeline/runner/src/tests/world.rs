@@ -11,7 +11,9 @@ use schemas::unit::{BundleSource, Control, ControlChange, Input, Output, Unit};
 use schemas::{Offset, Partition};
 use tempfile::TempDir;
 
-use super::fakes::{Counter, FakeBundles, FakeLog, FakeTables, Fuse, Line, Record, TOPIC, batch_of, lines, reject};
+use super::fakes::{
+    ControlFields, Counter, FakeBundles, FakeLog, FakeTables, Fuse, Line, Record, TOPIC, batch_of, lines, reject,
+};
 use crate::{Chain, Report, RunnerError, Settings, SnapshotStore, Surroundings, run};
 
 /// Where a run ends before its time. Each counts from 1.
@@ -189,7 +191,7 @@ fn settle(units: &mut [Counter; 2], outputs: Vec<Output>, tables: &mut BTreeMap<
     }
 }
 
-fn understood(fields: &[Option<String>; 4], bundles: &FakeBundles) -> Option<(usize, ControlChange)> {
+fn understood(fields: &ControlFields, bundles: &FakeBundles) -> Option<(usize, ControlChange)> {
     let [unit, kind, id, hash] = fields.each_ref().map(Option::as_deref);
     let unit = ["first", "second"].iter().position(|name| Some(*name) == unit)?;
     let change = match kind? {
