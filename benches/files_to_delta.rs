@@ -64,7 +64,8 @@ fn main() -> Result<(), Failure> {
     let rows = write_ndjson(&inputs[0].1, &inputs[1].1)?;
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     println!(
-        "{rows} pings of {} days in {} merchants' town, {} cores, of which one works; median of {ROUNDS} rounds\n",
+        "{rows} records (pings and ticks) of {} days in a town of {} merchants, {} cores, of which one works; median of \
+         {ROUNDS} rounds\n",
         PLAN.days,
         PLAN.merchants,
         std::thread::available_parallelism()?

@@ -4,6 +4,7 @@ use clap::{Args, CommandFactory};
 
 use crate::Cli;
 use crate::failure::Failure;
+use crate::output;
 
 /// Print a shell's completions, for instance `till completions bash > ~/.local/share/bash-completion/completions/till`.
 #[derive(Args)]
@@ -14,6 +15,7 @@ pub struct CompletionsArgs {
 
 /// Prints the completions.
 pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "till", &mut std::io::stdout());
-    Ok(())
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "till", &mut script);
+    output::print(String::from_utf8_lossy(&script).trim_end())
 }

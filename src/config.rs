@@ -108,8 +108,7 @@ impl Config {
     /// The configuration that these flags, the environment and the configuration file make.
     pub fn resolve(lake: &LakeFlags, state: &StateFlags) -> Result<Self, Failure> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let flags =
-            [("lake", path(&lake.lake)), ("state", path(&state.state)), ("instance", state.instance.clone())];
+        let flags = [("lake", path(&lake.lake)), ("state", path(&state.state)), ("instance", state.instance.clone())];
         let file = read_file(lake.config.as_deref())?;
         let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self::of(values(&flags, &environment, file.as_ref()))
@@ -150,17 +149,23 @@ fn number(values: &[Value], name: &str, min: u64) -> Result<u64, Failure> {
     })
 }
 
+/// A configuration file: its keys with their values as text.
+struct ConfigFile {
+    path: PathBuf,
+    entries: Vec<(String, String)>,
+}
+
 fn values(
     flags: &[(&str, Option<String>)],
     environment: &dyn Fn(&str) -> Option<String>,
-    file: Option<&(PathBuf, Vec<(String, String)>)>,
+    file: Option<&ConfigFile>,
 ) -> Vec<Value> {
     let value = |key: &Key| {
         let variable = variable(key.name);
         let flag = flags.iter().find(|(name, _)| *name == key.name).and_then(|(_, value)| value.clone());
-        let in_file = file.and_then(|(path, entries)| {
-            let entry = entries.iter().find(|(name, _)| name == key.name)?;
-            Some((entry.1.clone(), Origin::File(path.clone())))
+        let in_file = file.and_then(|file| {
+            let (_, value) = file.entries.iter().find(|(name, _)| name == key.name)?;
+            Some((value.clone(), Origin::File(file.path.clone())))
         });
         let (value, origin) = flag
             .map(|value| (value, Origin::Flag(format!("--{}", key.name))))
@@ -176,7 +181,7 @@ fn variable(name: &str) -> String {
     format!("TILL_{}", name.to_uppercase().replace('.', "_"))
 }
 
-fn read_file(given: Option<&Path>) -> Result<Option<(PathBuf, Vec<(String, String)>)>, Failure> {
+fn read_file(given: Option<&Path>) -> Result<Option<ConfigFile>, Failure> {
     let variable = std::env::var_os("TILL_CONFIG").map(PathBuf::from);
     let (path, is_asked_for) = match given.map(Path::to_path_buf).or(variable) {
         Some(path) => (path, true),
@@ -191,7 +196,7 @@ fn read_file(given: Option<&Path>) -> Result<Option<(PathBuf, Vec<(String, Strin
         let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
         Failure::usage(format!("{}: {problem}", path.display())).with_help(format!("keys: {}", known.join(", ")))
     })?;
-    Ok(Some((path, entries)))
+    Ok(Some(ConfigFile { path, entries }))
 }
 
 /// The keys of a file with their values as text.
@@ -266,7 +271,8 @@ mod tests {
 
     #[test]
     fn a_flag_goes_before_the_environment_before_the_file_before_the_default() {
-        let file = ("till.toml".into(), entries("lake = \"f\"\nstate = \"f\"\n[run]\ncommit_rows = 7").unwrap());
+        let content = "lake = \"f\"\nstate = \"f\"\n[run]\ncommit_rows = 7";
+        let file = ConfigFile { path: "till.toml".into(), entries: entries(content).unwrap() };
         let environment = |name: &str| (name == "TILL_LAKE" || name == "TILL_STATE").then(|| "e".to_string());
         let found = values(&[("lake", Some("flag".into())), ("state", None)], &environment, Some(&file));
         assert_eq!(find(&found, "lake"), ("flag", &Origin::Flag("--lake".into())));

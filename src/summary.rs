@@ -229,7 +229,8 @@ impl Summary {
 
 impl MoneyBridge {
     fn of(currency: String, amounts: &[i64]) -> Self {
-        let [approved, held, owed_to_merchants, reversed, refunded, charged_back] = [0, 1, 2, 3, 4, 5].map(|n| amounts[n]);
+        let [approved, held, owed_to_merchants, reversed, refunded, charged_back] =
+            [0, 1, 2, 3, 4, 5].map(|n| amounts[n]);
         let difference = approved - held - owed_to_merchants - reversed - refunded - charged_back;
         Self { currency, approved, held, owed_to_merchants, reversed, refunded, charged_back, difference }
     }

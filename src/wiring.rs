@@ -94,7 +94,11 @@ impl BundleSource for FolderBundles {
         }
         let path = self.input.join(&name);
         let content = fs::read(&path).map_err(|error| {
-            format!("neither {} nor {} can be read ({error}); put the published file there", path.display(), kept.display())
+            format!(
+                "neither {} nor {} can be read ({error}); put the published file there",
+                path.display(),
+                kept.display()
+            )
         })?;
         if ContentHash::of(&content) == hash {
             fs::create_dir_all(&self.state)
@@ -124,8 +128,7 @@ pub fn load_keys(folder: &Path) -> Result<KeyRing, Failure> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(KeyRing::published()),
         Err(error) => return Err(Failure::usage(format!("cannot read {}: {error}", path.display()))),
     };
-    let ring =
-        KeyRing::from_json(&content).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    let ring = KeyRing::from_json(&content).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     let today = clock::today();
     let expired = ring.key_sets().iter().find(|key_set| key_set.not_after().is_some_and(|last| last < today));
     match expired {
@@ -157,7 +160,9 @@ impl Locks {
         let take = |name: &str| lock(&instances.join(format!("{name}.lock")));
         if let Some(name) = &config.instance {
             if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-                return Err(Failure::usage(format!("instance name {name:?} has other signs than letters, digits, - and _")));
+                return Err(Failure::usage(format!(
+                    "instance name {name:?} has other signs than letters, digits, - and _"
+                )));
             }
             let held = take(name)?.ok_or_else(|| {
                 Failure::refused(format!("the instance {name} runs already with the state {}", config.state.display()))

@@ -7,6 +7,7 @@
 
 pub mod avro;
 pub mod bundles;
+pub mod findings;
 pub mod ids;
 pub mod money;
 pub mod reasons;
@@ -16,9 +17,7 @@ pub mod unit;
 pub mod views;
 
 /// Position in one partition of a log, exclusive: the next offset to read. Offsets start at 0.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Offset(pub i64);
 
@@ -29,9 +28,7 @@ impl std::fmt::Display for Offset {
 }
 
 /// Number of a partition of a topic. A file log has the one partition 0.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Partition(pub i32);
 

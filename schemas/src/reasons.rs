@@ -108,6 +108,7 @@ pub enum Effect {
 
 impl Reason {
     /// Every reason, highest priority first.
+    #[rustfmt::skip] // many to a line, to be read beside the enumeration above
     pub const ALL: [Self; 46] = [
         Self::FormatError, Self::InvalidAmount, Self::CurrencyNotAllowed, Self::DuplicateStan,
         Self::WithdrawnBeforeArrival, Self::UnknownMerchant, Self::InactiveMerchant, Self::UnknownReader,
@@ -122,6 +123,7 @@ impl Reason {
     ];
 
     /// Name, two-digit answer (DE39 of ISO 8583:1987), effect, and the sentence for people.
+    #[rustfmt::skip] // a table: one reason a line
     const fn row(self) -> (&'static str, &'static str, Effect, &'static str) {
         use Effect::{Declines, Notes};
         match self {

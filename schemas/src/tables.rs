@@ -114,7 +114,11 @@ pub fn all() -> Vec<TableSpec> {
         table("alerts", "one row for each alerting decision", topics::alerts()),
         table("labels", "chargebacks and analysts' verdicts about payments", topics::labels()),
         table("pings", "every GPS fix that parses, as it came", ping_rows()),
-        table("dead_letters", "records that could not be used, with reason and place, never their content", topics::dead_letters()),
+        table(
+            "dead_letters",
+            "records that could not be used, with reason and place, never their content",
+            topics::dead_letters(),
+        ),
         table("merchants", "merchants as each bundle named them", merchant_rows()),
         table("readers", "card readers as each bundle named them", reader_rows()),
         table("couriers", "couriers, drivers and agents as each bundle named them", courier_rows()),

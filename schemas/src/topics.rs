@@ -75,7 +75,11 @@ fn control_columns() -> Vec<Field> {
 pub fn transactions() -> SchemaRef {
     use DataType::{Binary, Int32, Int64, Utf8};
     let mut fields = vec![
-        required("kind", Utf8, "what the record is: swipe, answered, withdraw, signature, refund, cancel, chargeback, disposition, tick or control"),
+        required(
+            "kind",
+            Utf8,
+            "what the record is: swipe, answered, withdraw, signature, refund, cancel, chargeback, disposition, tick or control",
+        ),
         required("received_at", timestamp(), "when the gateway put the record on the log; the log's own clock"),
         optional("merchant_id", Utf8, "merchant under whom the phone is logged in; key of the topic"),
         optional("reader_id", Utf8, "card reader that made the frame"),
@@ -123,8 +127,16 @@ pub fn pings() -> SchemaRef {
 pub fn payments() -> SchemaRef {
     use DataType::{Boolean, Int32, Int64, Utf8};
     Arc::new(Schema::new(vec![
-        required("kind", Utf8, "what the record is: swipe, answered, withdraw, signature, refund, cancel, chargeback, disposition; on the topic also tick"),
-        optional("payment_id", Utf8, "identity of the payment: 4 hexadecimal digits of route, 24 of SHA-256(reader, KSN, STAN)"),
+        required(
+            "kind",
+            Utf8,
+            "what the record is: swipe, answered, withdraw, signature, refund, cancel, chargeback, disposition; on the topic also tick",
+        ),
+        optional(
+            "payment_id",
+            Utf8,
+            "identity of the payment: 4 hexadecimal digits of route, 24 of SHA-256(reader, KSN, STAN)",
+        ),
         required("repeat", Boolean, "a retransmission of a swipe seen before; left out of sums, limits and views"),
         optional("merchant_id", Utf8, "merchant"),
         optional("reader_id", Utf8, "card reader"),
@@ -160,14 +172,22 @@ pub fn decisions() -> SchemaRef {
     use DataType::{Boolean, Int32, Int64, Utf8};
     Arc::new(Schema::new(vec![
         optional("payment_id", Utf8, "identity of the payment"),
-        required("kind", Utf8, "what was decided: authorization, capture, reversal, refund, chargeback, or acknowledgement where nothing changed"),
+        required(
+            "kind",
+            Utf8,
+            "what was decided: authorization, capture, reversal, refund, chargeback, or acknowledgement where nothing changed",
+        ),
         required("repeat", Boolean, "the stored answer given again to a retransmission"),
         optional("merchant_id", Utf8, "merchant"),
         optional("reader_id", Utf8, "card reader"),
         optional("courier_id", Utf8, "courier, driver or agent"),
         optional("stan", Int32, "system trace audit number"),
         optional("token", Utf8, "keyed identity of the card"),
-        optional("state", Utf8, "state of the payment after this row: declined, authorized, captured, reversed, refunded_partly, refunded, charged_back"),
+        optional(
+            "state",
+            Utf8,
+            "state of the payment after this row: declined, authorized, captured, reversed, refunded_partly, refunded, charged_back",
+        ),
         required("response_code", Utf8, "two-digit answer (DE39 of ISO 8583:1987)"),
         required("reason", Utf8, "reason code with the highest priority of all findings, or approved"),
         required("findings", text_list(), "reason codes of every check that failed, highest priority first"),

@@ -68,7 +68,7 @@ pub struct AnswerWriter<'out> {
 }
 
 enum Body<'out> {
-    Table { table: TextTable, width: Option<u16>, out: Out<'out> },
+    Table { table: Box<TextTable>, width: Option<u16>, out: Out<'out> },
     Csv { with_heads: bool, buffer: Vec<u8>, out: Out<'out> },
     Json { buffer: Vec<u8>, out: Out<'out> },
     Parquet(Box<ArrowWriter<Out<'out>>>),
@@ -84,7 +84,7 @@ impl<'out> AnswerWriter<'out> {
             }
         }
         let body = match shape.format {
-            Format::Table => Body::Table { table: TextTable::new(&schema), width: shape.width, out },
+            Format::Table => Body::Table { table: Box::new(TextTable::new(&schema)), width: shape.width, out },
             Format::Csv => Body::Csv { with_heads: true, buffer: Vec::new(), out },
             Format::Json => Body::Json { buffer: Vec::new(), out },
             Format::Parquet => {

@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file under a temporary name beside its own. Dropped before [`OutputFile::keep`], it leaves nothing behind.
+/// A file under a temporary name beside its own. Dropped before [`OutputFile::keep`], it leaves nothing behind; a
+/// killed process leaves the temporary file.
 pub struct OutputFile {
     file: File,
     temporary: PathBuf,

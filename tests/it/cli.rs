@@ -56,8 +56,10 @@ fn sql_writes_files_whole() {
     let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(fs::File::open(&path).unwrap());
     let rows = reader.unwrap().metadata().file_metadata().num_rows();
     assert_eq!(query(&one_day().lake(), "SELECT count(*) AS rows FROM payments")[0]["rows"], rows);
-    sql(&["--output", text(&path), "SELECT payment_id / 0 FROM payments"]);
+    let answer = fs::read(&path).unwrap();
+    sql(&["--output", text(&path), "SELECT 1 / (stan - stan) FROM payments WHERE kind = 'swipe'"]).with_exit(1);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a failed answer leaves nothing behind");
+    assert!(fs::read(&path).unwrap() == answer, "a failed answer leaves the old one alone");
 }
 
 #[test]

@@ -1,12 +1,12 @@
 //! Findings about a swipe on the card's side, added to decode's. Every check runs, whatever the others found.
 
 use schemas::bundles::CardList;
+use schemas::findings::Findings;
 use schemas::ids::CardToken;
 use schemas::money::{AMOUNT_MINOR_MAX, Currency};
 use schemas::reasons::Reason;
 
 use crate::columns::Record;
-use crate::findings::Findings;
 use crate::in_force::{InForce, Rules};
 use crate::memory::Memory;
 use crate::payment::{ksn_hash, merchant_hash};

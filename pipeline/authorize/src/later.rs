@@ -1,6 +1,7 @@
 //! What comes after a swipe: answered, signature, withdraw, cancel, refund, chargeback, disposition, and the timer.
 //! Every such record writes exactly one row: a decision, or for a disposition that is accepted a label.
 
+use schemas::findings::Findings;
 use schemas::ids::PaymentId;
 use schemas::money::Currency;
 use schemas::reasons::Reason;
@@ -8,7 +9,6 @@ use schemas::reasons::Reason;
 use crate::answer;
 use crate::columns::{Kind, Record};
 use crate::error::Error;
-use crate::findings::Findings;
 use crate::machine::{Event, MoneyEffect, State, Transition, next};
 use crate::payment::{Payment, Standing, merchant_hash};
 use crate::rows::{Decision, Rows, kind};

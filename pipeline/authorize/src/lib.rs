@@ -13,7 +13,6 @@ mod answer;
 mod checks;
 mod columns;
 mod error;
-mod findings;
 mod in_force;
 mod later;
 mod ledger;

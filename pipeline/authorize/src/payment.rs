@@ -1,12 +1,12 @@
 //! What is remembered about one payment: a small core for as long as it can be refunded, details while they are needed.
 
+use schemas::findings::Findings;
 use schemas::ids::CardToken;
 use schemas::money::Currency;
 use schemas::reasons::Reason;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::findings::Findings;
 use crate::in_force::Rules;
 use crate::ledger::Amounts;
 use crate::machine::{MoneyEffect, State, Transition};

@@ -7,6 +7,7 @@ use arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use schemas::findings::Findings;
 use schemas::ids::{CardToken, PaymentId};
 use schemas::reasons::{APPROVED, Reason};
 use schemas::topics;
@@ -15,7 +16,6 @@ use schemas::unit::{Destination, Output, OutputSpec};
 use crate::answer::{self, Answer};
 use crate::columns::{Record, Senseless};
 use crate::error::{Error, UNIT};
-use crate::findings::Findings;
 use crate::machine::State;
 
 const DECISIONS: &str = "decisions";

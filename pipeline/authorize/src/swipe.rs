@@ -1,6 +1,7 @@
 //! A swipe's effect: it is decided once, remembered, answered and, where a finding alerts, alerted.
 //! A retransmission gets the stored answer.
 
+use schemas::findings::Findings;
 use schemas::ids::PaymentId;
 use schemas::money::Currency;
 use schemas::reasons::Reason;
@@ -10,7 +11,6 @@ use crate::answer;
 use crate::checks::{self, Seen};
 use crate::columns::Record;
 use crate::error::Error;
-use crate::findings::Findings;
 use crate::in_force::Rules;
 use crate::machine::State;
 use crate::payment::{Core, Detail, Payment, Standing, ksn_hash, long_hash, merchant_hash};

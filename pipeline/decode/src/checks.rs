@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use schemas::bundles::{Merchant, Reader};
+use schemas::findings::Findings;
 use schemas::ids::{CardToken, PaymentId, Route};
 use schemas::money::{AMOUNT_MINOR_MAX, Currency};
 use schemas::reasons::Reason;
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{Record, Sender};
 use crate::days::{CivilDay, Days};
 use crate::dukpt::Ksn;
-use crate::findings::Findings;
 use crate::guard::Guards;
 use crate::idtech;
 use crate::in_force::InForce;
@@ -289,7 +289,7 @@ fn check_limits(record: &Record<'_>, here: &MerchantHere<'_>, days: &mut Days, f
         findings.insert_if(amount_minor > merchant.payment_minor_max, Reason::PaymentLimit);
         let sum_minor = taken.minor.saturating_add(amount_minor);
         findings.insert_if(sum_minor > merchant.day_minor_max, Reason::MerchantDayAmount);
-        if !findings.refuse() {
+        if findings.refusal().is_none() {
             days.add(&merchant.id, day, amount_minor);
         }
     }

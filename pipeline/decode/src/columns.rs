@@ -9,13 +9,13 @@ use arrow::array::{
     Array, BinaryArray, Int32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::ArrowPrimitiveType;
+use schemas::findings::Findings;
 use schemas::ids::PaymentId;
 use schemas::reasons::Reason;
 use schemas::topics::{MALFORMED, kind, transactions};
 use schemas::unit::UnitError;
 
 use crate::error::internal;
-use crate::findings::Findings;
 
 /// Last microsecond of the year 9999: no later time can be printed.
 pub(crate) const TIME_US_MAX: i64 = 253_402_300_799_999_999;

@@ -61,11 +61,11 @@ mod tests {
     #[test]
     fn a_day_never_goes_back() {
         let mut days = Days::default();
-        days.add("M1", 2027_01_01, 100);
-        days.add("M1", 2027_01_02, 20);
-        days.add("M1", 2027_01_01, 3);
+        days.add("M1", 20_270_101, 100);
+        days.add("M1", 20_270_102, 20);
+        days.add("M1", 20_270_101, 3);
         let taken = |day| (days.taken("M1", day).minor, days.taken("M1", day).count);
-        assert_eq!((taken(2027_01_01), taken(2027_01_02), taken(2027_01_03)), ((23, 2), (23, 2), (0, 0)));
-        assert_eq!(days.taken("M2", 2027_01_02).count, 0);
+        assert_eq!((taken(20_270_101), taken(20_270_102), taken(20_270_103)), ((23, 2), (23, 2), (0, 0)));
+        assert_eq!(days.taken("M2", 20_270_102).count, 0);
     }
 }

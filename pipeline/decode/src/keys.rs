@@ -15,9 +15,8 @@ use crate::KeyError;
 use crate::dukpt::{Cipher, Ksn, TdesKey};
 
 /// Base key of the published test vectors: ANSI X9.24-1 annex A and the manuals of ID TECH readers.
-pub const PUBLISHED_BASE_KEY: [u8; 16] = [
-    0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF, 0xFE, 0xDC, 0xBA, 0x98, 0x76, 0x54, 0x32, 0x10,
-];
+pub const PUBLISHED_BASE_KEY: [u8; 16] =
+    [0x01, 0x23, 0x45, 0x67, 0x89, 0xAB, 0xCD, 0xEF, 0xFE, 0xDC, 0xBA, 0x98, 0x76, 0x54, 0x32, 0x10];
 /// Key set of [`KeyRing::published`] for the readers of ID TECH's manuals.
 pub const PUBLISHED_ID_TECH: &str = "test-id-tech";
 /// Key set of [`KeyRing::published`] for the vectors of ANSI X9.24-1.

@@ -15,7 +15,6 @@ mod columns;
 mod days;
 pub mod dukpt;
 mod error;
-mod findings;
 mod guard;
 pub mod idtech;
 mod in_force;

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
+use schemas::findings::Findings;
 use schemas::ids::{CardToken, PaymentId};
 use schemas::unit::UnitError;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,6 @@ use crate::checks::{NamePresence, Seen};
 use crate::columns::{self, Record};
 use crate::dukpt::Ksn;
 use crate::error::unreadable_state;
-use crate::findings::Findings;
 
 /// How long a swipe or withdraw is remembered, microseconds: as long as authorize can repeat its answer.
 const KEPT_US: i64 = 24 * 3600 * 1_000_000;
@@ -245,7 +245,8 @@ impl Memory {
         self.push(Arrival { received_at_us, sender, content: Content::WITHDRAW, memo: None });
     }
 
-    /// Frees what no record can ask for any more when the clock stands there.
+    /// Frees what no record can ask for any more when the clock stands there. A clock is the largest time seen; since
+    /// nothing forgotten comes back, an earlier time changes nothing and the clock itself need not be kept.
     pub(crate) fn forget(&mut self, clock_us: i64) {
         while let Some(arrival) = self.arrivals.front().copied()
             && arrival.received_at_us + KEPT_US + CLOCK_SPREAD_US < clock_us

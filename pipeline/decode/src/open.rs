@@ -102,7 +102,8 @@ pub(crate) fn open_with<'ring>(key_set: &'ring KeySet, frame: &Frame<'_>) -> Res
     let expiry = first.as_ref().and_then(|track| track.expiry).or(second.as_ref().and_then(|track| track.expiry));
     let service = second.as_ref().and_then(|track| track.service).or(first.as_ref().and_then(|track| track.service));
     let number = second.or(first).map(|track| track.number);
-    let card = number.and_then(CardNumber::from_digits).ok_or(OpenError::NoTrack("no track has the layout of a card"))?;
+    let card =
+        number.and_then(CardNumber::from_digits).ok_or(OpenError::NoTrack("no track has the layout of a card"))?;
     Ok(OpenedFrame { format: frame.format, ksn: frame.ksn, key_set: key_set.id(), card, name, expiry, service })
 }
 

@@ -102,10 +102,13 @@ mod tests {
         let card = revealed.card.unwrap();
         assert_eq!((card.last4.as_str(), card.scheme.as_deref()), ("9999", Some("Visa")));
         assert!(!card.luhn_ok && card.has_expiry);
-        assert_eq!(card.clear_tracks.unwrap(), [
-            "%B4266841088889999^BUSH JR/GEORGE W.MR^0809101100001100000000046000000?!",
-            ";4266841088889999=080910110000046?0",
-        ]);
+        assert_eq!(
+            card.clear_tracks.unwrap(),
+            [
+                "%B4266841088889999^BUSH JR/GEORGE W.MR^0809101100001100000000046000000?!",
+                ";4266841088889999=080910110000046?0",
+            ]
+        );
     }
 
     /// Showing tracks whenever a frame opens would print them here.

@@ -8,6 +8,7 @@ use arrow::array::{
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use schemas::findings::Findings;
 use schemas::ids::PaymentId;
 use schemas::topics::{self, kind};
 use schemas::unit::{Destination, Output, OutputSpec, UnitError};
@@ -18,7 +19,6 @@ use crate::checks::{NamePresence, Seen};
 use crate::columns::{Kind, Record, Senseless};
 use crate::dukpt::Ksn;
 use crate::error::{UNIT, internal};
-use crate::findings::Findings;
 
 const PAYMENTS: &str = "payments";
 const TO_AUTHORIZE: &str = "to_authorize";

@@ -17,8 +17,6 @@ const LAYOUT: u16 = 1;
 /// The state of one partition.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct State {
-    /// The largest `received_at` seen, microseconds UTC.
-    clock_us: i64,
     /// Hash of the bundle in force.
     pub(crate) bundle: Option<ContentHash>,
     pub(crate) keys: KeysInForce,
@@ -28,14 +26,6 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Lets time pass up to a record's time, and forgets what is over.
-    pub(crate) fn pass_time(&mut self, received_at_us: i64) {
-        if received_at_us > self.clock_us {
-            self.clock_us = received_at_us;
-            self.memory.forget(received_at_us);
-        }
-    }
-
     /// The state as bytes: equal for equal states.
     pub(crate) fn save(&self) -> Result<Vec<u8>, UnitError> {
         postcard::to_stdvec(&(LAYOUT, self)).map_err(|error| internal(format!("the state does not serialize: {error}")))

@@ -122,7 +122,7 @@ impl Unit for DecodeUnit {
         for (row, offset) in input.offsets.iter().enumerate() {
             rows.at(*offset);
             let received_at_us = columns.received_at_us(row);
-            received_at_us.into_iter().for_each(|received_at_us| self.state.pass_time(received_at_us));
+            received_at_us.into_iter().for_each(|received_at_us| self.state.memory.forget(received_at_us));
             match columns.record(row) {
                 Ok(record) => self.record(&record, &mut rows),
                 Err(why) => rows.dead_letter(&why, received_at_us),

@@ -20,6 +20,19 @@ pub(crate) fn commit_file(folder: &Path, version: u64) -> PathBuf {
     log_folder(folder).join(format!("{version:020}.json"))
 }
 
+/// Whether the log has a checkpoint of this version, in one file or in several.
+pub(crate) fn has_checkpoint(table: &str, folder: &Path, version: u64) -> Result<bool, LakeError> {
+    Ok(!checkpoint_files(table, folder, version)?.is_empty())
+}
+
+/// Names of the files of a version's checkpoint in the table's log.
+pub(crate) fn checkpoint_files(table: &str, folder: &Path, version: u64) -> Result<Vec<String>, LakeError> {
+    let start = format!("{version:020}.checkpoint");
+    let mut names = file_names(table, &log_folder(folder))?;
+    names.retain(|name| name.starts_with(&start) && name.ends_with(".parquet"));
+    Ok(names)
+}
+
 /// Writes a file's content to the disk, or a folder's entries.
 pub(crate) fn sync(table: &str, path: &Path) -> Result<(), LakeError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|cause| LakeError::io(table, "sync", path, cause))

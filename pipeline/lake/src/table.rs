@@ -267,8 +267,7 @@ pub(crate) async fn write_checkpoint(
         .await
         .map_err(|error| LakeError::delta(table, "write a checkpoint", error))?;
     let log = disk::log_folder(folder);
-    let prefix = format!("{:020}.checkpoint", delta.version().unwrap_or_default());
-    for name in disk::file_names(table, &log)?.iter().filter(|name| name.starts_with(&prefix)) {
+    for name in disk::checkpoint_files(table, folder, delta.version().unwrap_or_default())? {
         disk::sync(table, &log.join(name))?;
     }
     disk::sync(table, &log)

@@ -44,7 +44,9 @@ fn incompatibility(writer: &Value, reader: &Value) -> Option<String> {
     let fields = |schema: &Value| schema["fields"].as_array().unwrap().clone();
     for read in fields(reader) {
         match fields(writer).into_iter().find(|written| written["name"] == read["name"]) {
-            None if read.get("default").is_none() => return Some(format!("{} is new and has no default", read["name"])),
+            None if read.get("default").is_none() => {
+                return Some(format!("{} is new and has no default", read["name"]));
+            }
             None => {}
             Some(written) if readable(&written["type"], &read["type"]) => {}
             Some(written) => return Some(format!("{} was {}, is {}", read["name"], written["type"], read["type"])),

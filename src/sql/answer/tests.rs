@@ -94,8 +94,8 @@ fn parquet_gives_the_same_rows_back() {
 #[test]
 fn an_empty_answer_has_its_heads() {
     let empty = every_type().slice(0, 0);
-    assert_eq!(text(Format::Csv, &[empty.clone()]), "text,truth,small,large,real,time,findings\n");
-    assert_eq!(text(Format::Json, &[empty.clone()]), "");
+    assert_eq!(text(Format::Csv, std::slice::from_ref(&empty)), "text,truth,small,large,real,time,findings\n");
+    assert_eq!(text(Format::Json, std::slice::from_ref(&empty)), "");
     assert!(text(Format::Table, &[empty]).contains("findings"));
 }
 

@@ -78,7 +78,10 @@ fn masked(track: &[u8]) -> Vec<u8> {
     let shown = |place: usize| {
         let in_number = (number_start..number_end).contains(&place);
         let at_either_end = place < number_start + SHOWN_DIGITS || place + SHOWN_DIGITS >= number_end;
-        place == 0 || Some(place) == sentinel_end || in_number && at_either_end || (number_end..=name_end).contains(&place)
+        place == 0
+            || Some(place) == sentinel_end
+            || in_number && at_either_end
+            || (number_end..=name_end).contains(&place)
     };
     track.iter().enumerate().map(|(place, character)| if shown(place) { *character } else { MASK }).collect()
 }

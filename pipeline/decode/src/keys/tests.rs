@@ -64,9 +64,8 @@ fn wrong_entries_are_refused_by_name() {
 fn the_longest_prefix_wins_among_those_that_may_be_used() {
     let set = |id, prefix| KeySet::new(id, prefix, [7; 16], false).unwrap();
     let ring = ring().with_key_set(set("one", "629949011")).unwrap().with_key_set(set("all", "6")).unwrap();
-    let find = |ksn: &str, barred: &str| {
-        ring.key_set_for(Ksn::from_hex(ksn).unwrap(), |id| id != barred).map(KeySet::id)
-    };
+    let find =
+        |ksn: &str, barred: &str| ring.key_set_for(Ksn::from_hex(ksn).unwrap(), |id| id != barred).map(KeySet::id);
     assert_eq!(find("62994901190000000001", ""), Some("one"));
     assert_eq!(find("62994901190000000001", "one"), Some(PUBLISHED_ID_TECH));
     assert_eq!(find("62994902190000000001", ""), Some("all"));

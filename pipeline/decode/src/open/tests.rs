@@ -36,7 +36,8 @@ fn with_lrc(text: &str, first: u8) -> Vec<u8> {
 #[test]
 fn the_published_frame_opens_to_the_published_card() {
     let ring = KeyRing::published();
-    for bytes in [published_frame(), frame(IdTechEnhanced, Some(TRACK1), Some(TRACK2)), without_hashes(TRACK1, TRACK2)] {
+    for bytes in [published_frame(), frame(IdTechEnhanced, Some(TRACK1), Some(TRACK2)), without_hashes(TRACK1, TRACK2)]
+    {
         let opened = open_frame(&ring, &bytes).unwrap();
         assert_eq!(opened.card.digits(), b"4266841088889999");
         assert_eq!(opened.expiry, Some(Expiry { year: 8, month: 9 }));
@@ -98,7 +99,8 @@ fn illegal_counters_and_foreign_prefixes_are_refused_before_any_key_is_tried() {
 #[test]
 fn a_tampered_frame_opens_to_the_same_card_or_not_at_all() {
     let ring = KeyRing::published();
-    for (bytes, opened_max) in [(published_frame(), 1_900), (frame(IdTechEnhanced, Some(TRACK1), Some(TRACK2)), 1_000)] {
+    for (bytes, opened_max) in [(published_frame(), 1_900), (frame(IdTechEnhanced, Some(TRACK1), Some(TRACK2)), 1_000)]
+    {
         let mut still_open = 0;
         for place in 0..bytes.len() - 6 {
             for change in [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0xFF, bytes[3 + place] ^ MASK] {

@@ -2,7 +2,6 @@
 //! log.
 
 mod counts;
-mod findings;
 mod laws;
 mod memory;
 

@@ -150,10 +150,10 @@ fn explore(fault: Fault) -> Result<usize, String> {
     let mut queue = VecDeque::from([first]);
     let mut finished = 0;
     while let Some(world) = queue.pop_front() {
-        for output in 0..OUTPUTS.len() {
+        for (output, rows) in world.disk.rows.iter().enumerate() {
             let wanted = fold(output, world.disk.frontiers[output]);
-            if world.disk.rows[output] != wanted {
-                return Err(format!("I-1: {} holds {:?}, not {wanted:?}", OUTPUTS[output], world.disk.rows[output]));
+            if *rows != wanted {
+                return Err(format!("I-1: {} holds {rows:?}, not {wanted:?}", OUTPUTS[output]));
             }
         }
         finished += usize::from(world.disk.frontiers == [END; 2]);

@@ -1,38 +1,51 @@
-//! The findings about one record: a set that lists itself by priority.
+//! The findings about one record: a set of reasons that lists itself by priority.
 
-use schemas::reasons::Reason;
 use serde::{Deserialize, Serialize};
 
-/// Set of reasons, one bit for each place in [`Reason::ALL`]. It is saved with the state, so a change of that order
+use crate::reasons::Reason;
+
+/// Set of reasons, one bit for each place in [`Reason::ALL`]. Units save it with their state, so a change of that order
 /// needs another logic version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Findings(u64);
+pub struct Findings(u64);
 
 const _: () = assert!(Reason::ALL.len() <= u64::BITS as usize, "findings have one bit for each reason");
 
 impl Findings {
     /// A set of one.
-    pub(crate) fn only(reason: Reason) -> Self {
+    pub fn only(reason: Reason) -> Self {
         Self(1 << reason as u64)
     }
 
     /// Adds one; adding it again changes nothing.
-    pub(crate) fn insert(&mut self, reason: Reason) {
+    pub fn insert(&mut self, reason: Reason) {
         self.0 |= Self::only(reason).0;
     }
 
+    /// Adds one where the condition holds.
+    pub fn insert_if(&mut self, condition: bool, reason: Reason) {
+        if condition {
+            self.insert(reason);
+        }
+    }
+
     /// Whether the reason was found.
-    pub(crate) fn contains(self, reason: Reason) -> bool {
+    pub fn contains(self, reason: Reason) -> bool {
         self.0 & Self::only(reason).0 != 0
     }
 
     /// Every finding, highest priority first.
-    pub(crate) fn iter(self) -> impl Iterator<Item = Reason> {
-        Reason::ALL.into_iter().filter(move |reason| self.contains(*reason))
+    pub fn iter(self) -> impl Iterator<Item = Reason> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let place = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
+            rest &= rest - 1;
+            Reason::ALL.get(place).copied()
+        })
     }
 
     /// The finding that refuses the request: the declining one with the highest priority.
-    pub(crate) fn refusal(self) -> Option<Reason> {
+    pub fn refusal(self) -> Option<Reason> {
         self.iter().find(|reason| reason.declines())
     }
 }
@@ -48,6 +61,8 @@ mod tests {
         for reason in [Reason::InsufficientFunds, Reason::StolenCard, Reason::StolenCard] {
             findings.insert(reason);
         }
+        findings.insert_if(false, Reason::NoTrack);
+        assert!(findings.contains(Reason::StolenCard) && !findings.contains(Reason::NoTrack));
         let listed: Vec<Reason> = findings.iter().collect();
         assert_eq!(listed, [Reason::StolenCard, Reason::InsufficientFunds, Reason::ChipFallback]);
         assert_eq!(findings.refusal(), Some(Reason::StolenCard));
