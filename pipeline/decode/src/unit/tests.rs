@@ -2,6 +2,7 @@
 //! log.
 
 mod counts;
+mod findings;
 mod laws;
 mod memory;
 
