@@ -237,7 +237,7 @@ fn print_outcome(outcome: &Outcome, config: &Config) -> Result<(), Failure> {
     for (topic, report) in outcome.reports.iter().filter(|(_, report)| report.rows_suppressed > 0) {
         eprintln!("{topic}: {} rows of the replay were in the tables already", report.rows_suppressed);
     }
-    eprintln!("look at it with: till sql --lake {} \"SELECT * FROM outcomes\"", config.lake.display());
+    eprintln!("look at it with: till sql --lake {} '\\d'", config.lake.display());
     Ok(())
 }
 
