@@ -107,6 +107,28 @@ fn no_row_depends_on_the_size_of_batches() {
     }
 }
 
+/// Fails if the run ignores the signal, or leaves without committing what it has read.
+#[test]
+fn an_interrupted_run_stops_by_itself_and_the_next_one_goes_on() {
+    let lake = tempfile::tempdir().unwrap();
+    let child = run(&one_day().input(), lake.path(), &[]).spawn().unwrap();
+    let started = Instant::now();
+    while newest_snapshot(lake.path()).is_none() && started.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    let stopped = end_of(child).expect("it is not killed, it ends");
+    assert_eq!(stopped.json()["stopped"], true, "{stopped}");
+    stopped.complains("the same command goes on from here");
+    let ended = Ended::from(run(&one_day().input(), lake.path(), &[]).output().unwrap()).with_exit(0);
+    for (topic, log) in logs(&stopped) {
+        assert_eq!(logs(&ended)[&topic]["started_at"], log["ended_at"], "{topic}");
+        assert_eq!(logs(&ended)[&topic]["rows_suppressed"], 0, "{topic}");
+    }
+    assert_same_rows(&all_rows(lake.path()), &one_day().rows, "after the stop");
+}
+
 /// The newest snapshot of the pings beyond the first row, if there is one.
 fn newest_snapshot(lake: &Path) -> Option<u64> {
     let entries = fs::read_dir(lake.join("_state/snapshots/pings-0")).ok()?;
