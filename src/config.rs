@@ -114,6 +114,15 @@ impl Config {
         Self::of(values(&flags, &environment, file.as_ref()))
     }
 
+    /// Refuses to go on where there is no lake yet, for commands that would make none.
+    pub fn require_lake(&self) -> Result<(), Failure> {
+        if self.lake.is_dir() {
+            return Ok(());
+        }
+        Err(Failure::usage(format!("there is no lake in {}", self.lake.display()))
+            .with_help("name one with --lake, or make one with `till demo`"))
+    }
+
     fn of(values: Vec<Value>) -> Result<Self, Failure> {
         let text = |name: &str| {
             let found = values.iter().find(|value| value.key == name);

@@ -3,13 +3,12 @@
 use clap::Args;
 use lake::{Lake, Maintenance, MaintenancePolicy};
 use serde_json::json;
-use tokio::runtime::Runtime;
 
 use crate::clock;
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::output;
-use crate::wiring::Locks;
+use crate::wiring::{Locks, start_runtime};
 
 /// Merge small files, write checkpoints, and delete what no version within the retention needs. `till run` and `till
 /// demo` do it themselves when they end.
@@ -38,12 +37,9 @@ pub fn maintain_all(lake: &Lake, policy: &MaintenancePolicy) -> Result<Vec<(&'st
 /// Runs the command.
 pub fn run(args: &MaintainArgs) -> Result<(), Failure> {
     let config = Config::resolve(&args.lake, &args.state)?;
-    if !config.lake.is_dir() {
-        return Err(Failure::usage(format!("there is no lake in {}", config.lake.display()))
-            .with_help("name one with --lake, or make one with `till demo`"));
-    }
+    config.require_lake()?;
     let _locks = Locks::take(&config)?;
-    let runtime = Runtime::new().map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let runtime = start_runtime()?;
     let lake = Lake::open(&config.lake, runtime.handle().clone())?;
     let done = maintain_all(&lake, &config.policy)?;
     if args.json {

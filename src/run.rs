@@ -20,7 +20,7 @@ use trips::TripsUnit;
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::progress::Bars;
-use crate::wiring::{FolderBundles, LakeTables, Locks, load_keys};
+use crate::wiring::{FolderBundles, LakeTables, Locks, load_keys, start_runtime};
 use crate::{maintain, output};
 
 /// A file log has one partition.
@@ -98,7 +98,7 @@ pub fn execute(job: &Job<'_>) -> Result<Outcome, Failure> {
     }
     let locks = Locks::take(job.config)?;
     let ring = Arc::new(load_keys(job.keys)?);
-    let runtime = Runtime::new().map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let runtime = start_runtime()?;
     let lake = Lake::open(&job.config.lake, runtime.handle().clone())?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&runtime, stop.clone());

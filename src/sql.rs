@@ -18,13 +18,13 @@ use clap::Args;
 use datafusion::common::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use lake::Session;
-use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::output;
+use crate::wiring::start_runtime;
 use answer::{AnswerError, AnswerWriter, Format, Out, Shape};
 use cells::TABLE_ROWS_MAX;
 use command::Command;
@@ -65,10 +65,7 @@ pub fn run(args: &SqlArgs) -> Result<(), Failure> {
         return Err(Failure::usage("parquet needs a file").with_help("name one with --output FILE"));
     }
     let config = Config::resolve(&args.lake_flags, &StateFlags::default())?;
-    if !config.lake.is_dir() {
-        return Err(Failure::usage(format!("there is no lake in {}", config.lake.display()))
-            .with_help("name one with --lake, or make one with `till demo`"));
-    }
+    config.require_lake()?;
     let output = args.output.as_deref();
     match &args.statement {
         Some(text) => block_on(run_text(text, format, output, &config.lake))?,
@@ -92,7 +89,7 @@ pub fn run(args: &SqlArgs) -> Result<(), Failure> {
 /// Waits for this work on a runtime of its own: a query that was given up may keep the threads of one busy, which neither
 /// the next query nor the end of the program waits for.
 fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = Runtime::new().map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
+    let runtime = start_runtime()?;
     let done = runtime.block_on(work);
     runtime.shutdown_background();
     Ok(done)

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::wiring::start_runtime;
 
 /// Width of the longest bar.
 const BAR_WIDTH: i64 = 24;
@@ -94,9 +95,7 @@ pub struct Summary {
 
 /// Sums a lake up.
 pub fn of(folder: &Path) -> Result<Summary, Failure> {
-    let runtime = tokio::runtime::Runtime::new()
-        .map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
+    start_runtime()?.block_on(async {
         let session = lake::open_session(folder).await?;
         Summary::read(&session).await
     })

@@ -12,6 +12,7 @@ use runner::{TableError, Tables};
 use schemas::Offset;
 use schemas::ids::ContentHash;
 use schemas::unit::BundleSource;
+use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
 use crate::clock;
@@ -20,6 +21,11 @@ use crate::failure::Failure;
 
 /// Most processes that share a state folder without names of their own.
 const INSTANCES_MAX: u32 = 256;
+
+/// The runtime on which the lake and its sessions work.
+pub fn start_runtime() -> Result<Runtime, Failure> {
+    Runtime::new().map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))
+}
 
 /// The lake's tables, each opened when it is first used.
 pub struct LakeTables {

@@ -20,11 +20,6 @@ pub(crate) fn commit_file(folder: &Path, version: u64) -> PathBuf {
     log_folder(folder).join(format!("{version:020}.json"))
 }
 
-/// Whether the log has a checkpoint of this version, in one file or in several.
-pub(crate) fn has_checkpoint(table: &str, folder: &Path, version: u64) -> Result<bool, LakeError> {
-    Ok(!checkpoint_files(table, folder, version)?.is_empty())
-}
-
 /// Names of the files of a version's checkpoint in the table's log.
 pub(crate) fn checkpoint_files(table: &str, folder: &Path, version: u64) -> Result<Vec<String>, LakeError> {
     let start = format!("{version:020}.checkpoint");

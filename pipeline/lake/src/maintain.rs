@@ -117,9 +117,7 @@ pub(crate) async fn maintain(
     delta.update_state().await.map_err(failed)?;
     report.version = delta.version().unwrap_or_default();
     // Only behind a checkpoint that is on the disk may the log be cut.
-    if !disk::has_checkpoint(table, folder, report.version)? {
-        write_checkpoint(table, folder, &delta).await?;
-    }
+    write_checkpoint(table, folder, &delta).await?;
     let keep_ms = policy.keep_versions_s as i64 * 1_000;
     report.log_files_deleted =
         cleanup_expired_logs_for(report.version, delta.log_store().as_ref(), now_ms - keep_ms, None)

@@ -257,17 +257,21 @@ impl Table {
     }
 }
 
-/// Writes a checkpoint of the handle's version and syncs it.
+/// Writes a checkpoint of the handle's version, unless there is one, and syncs it: whoever wrote it may have been killed
+/// before its own sync.
 pub(crate) async fn write_checkpoint(
     table: &str,
     folder: &std::path::Path,
     delta: &DeltaTable,
 ) -> Result<(), LakeError> {
-    checkpoints::create_checkpoint(delta, None)
-        .await
-        .map_err(|error| LakeError::delta(table, "write a checkpoint", error))?;
+    let version = delta.version().unwrap_or_default();
+    if disk::checkpoint_files(table, folder, version)?.is_empty() {
+        checkpoints::create_checkpoint(delta, None)
+            .await
+            .map_err(|error| LakeError::delta(table, "write a checkpoint", error))?;
+    }
     let log = disk::log_folder(folder);
-    for name in disk::checkpoint_files(table, folder, delta.version().unwrap_or_default())? {
+    for name in disk::checkpoint_files(table, folder, version)? {
         disk::sync(table, &log.join(name))?;
     }
     disk::sync(table, &log)
