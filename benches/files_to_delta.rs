@@ -211,10 +211,13 @@ impl Tables for LakeTables {
         self.table(table)?.frontier(app_id).map_err(|error| table_error(table, &error))
     }
 
-    fn commit(&mut self, table: &str, rows: &[RecordBatch], app_id: &str, next: Offset) -> Result<(), TableError> {
-        let frontiers = [(app_id.to_string(), next)];
-        self.table(table)?.append(rows, &frontiers).map_err(|error| table_error(table, &error))?;
+    fn commit(&mut self, table: &str, rows: &[RecordBatch], frontiers: &[(String, Offset)]) -> Result<(), TableError> {
+        self.table(table)?.append(rows, frontiers).map_err(|error| table_error(table, &error))?;
         Ok(())
+    }
+
+    fn refresh(&mut self) {
+        self.open.clear();
     }
 }
 

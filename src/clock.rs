@@ -10,3 +10,23 @@ pub fn now_us() -> i64 {
 pub fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned_datetime(jiff::tz::TimeZone::UTC).date()
 }
+
+/// Time since it was made, for pauses and intervals.
+#[derive(Debug)]
+pub struct Monotonic(std::time::Instant);
+
+impl Default for Monotonic {
+    fn default() -> Self {
+        Self(std::time::Instant::now())
+    }
+}
+
+impl runner::group::Clock for Monotonic {
+    fn now(&self) -> std::time::Duration {
+        self.0.elapsed()
+    }
+
+    fn sleep(&self, pause: std::time::Duration) {
+        std::thread::sleep(pause);
+    }
+}

@@ -2,10 +2,12 @@
 //! A flag goes before the environment, that before the configuration file, that before the default.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use comfy_table::Table;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::output;
@@ -20,7 +22,7 @@ struct Key {
     doc: &'static str,
 }
 
-const KEYS: [Key; 9] = [
+const KEYS: [Key; 18] = [
     Key { name: "lake", default: "till-data/lake", doc: "folder of the Delta tables" },
     Key { name: "state", default: "", doc: "folder of snapshots, bundles and locks; empty: _state in the lake" },
     Key { name: "instance", default: "", doc: "name of this process in the state folder; empty: first free number" },
@@ -34,7 +36,29 @@ const KEYS: [Key; 9] = [
         default: "604800",
         doc: "seconds for which old versions of tables stay readable (1 to 30 days)",
     },
+    Key { name: "kafka.brokers", default: "", doc: "addresses of brokers, host:port with commas between" },
+    Key {
+        name: "kafka.prefix",
+        default: "",
+        doc: "start of the names of topics and groups, for several systems on a cluster",
+    },
+    Key { name: "kafka.format", default: "avro", doc: "what is written to topics: avro (single object) or json" },
+    Key { name: "kafka.commit_ms", default: "20", doc: "milliseconds between a unit's commits; answers wait for them" },
+    Key { name: "kafka.lake_commit_ms", default: "2000", doc: "milliseconds between the lake's commits to tables" },
+    Key { name: "kafka.snapshot_ms", default: "60000", doc: "milliseconds between two snapshots of a partition" },
+    Key { name: "kafka.session_ms", default: "10000", doc: "silence after which a process loses its partitions" },
+    Key {
+        name: "kafka.transaction_ms",
+        default: "15000",
+        doc: "after it the broker aborts a dead process's transaction",
+    },
+    Key { name: "kafka.call_ms", default: "30000", doc: "longest wait for a broker's answer" },
 ];
+
+/// Keys under it go to the Kafka client as they are: `[kafka.properties]` with `"security.protocol" = "SASL_SSL"`.
+const PROPERTIES: &str = "kafka.properties.";
+/// Parts of the names of properties whose values are shown to nobody.
+const SECRETS: [&str; 3] = ["password", "secret", "key.pem"];
 
 /// Where the lake lies, for every command that reads or writes tables.
 #[derive(Args, Clone, Default)]
@@ -56,6 +80,14 @@ pub struct StateFlags {
     /// Name of this process in the state folder [env: TILL_INSTANCE; default: first free number].
     #[arg(long, value_name = "NAME")]
     pub instance: Option<String>,
+}
+
+/// Where the brokers are, for every command that needs them.
+#[derive(Args, Clone, Default)]
+pub struct BrokerFlags {
+    /// Kafka brokers, host:port with commas between [env: TILL_KAFKA_BROKERS].
+    #[arg(long, value_name = "LIST")]
+    pub brokers: Option<String>,
 }
 
 /// Where a value came from.
@@ -80,12 +112,37 @@ impl std::fmt::Display for Origin {
 }
 
 /// A key with the value in force.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 struct Value {
-    key: &'static str,
+    key: String,
     value: String,
     origin: Origin,
     doc: &'static str,
+}
+
+/// What is configured about Kafka.
+#[derive(Debug)]
+pub struct KafkaConfig {
+    /// Addresses of brokers.
+    pub brokers: Option<String>,
+    /// Start of the names of topics, groups and transactions.
+    pub prefix: String,
+    /// What is written to topics.
+    pub format: log::wire::Format,
+    /// Between a unit's commits.
+    pub commit: Duration,
+    /// Between the lake's commits.
+    pub lake_commit: Duration,
+    /// Between two snapshots of a partition.
+    pub snapshot: Duration,
+    /// Silence after which a process loses its partitions.
+    pub session: Duration,
+    /// After it a dead process's transaction is aborted.
+    pub transaction: Duration,
+    /// Longest wait for a broker's answer.
+    pub call: Duration,
+    /// What goes to the client as it is.
+    pub properties: Vec<(String, String)>,
 }
 
 /// What is configured.
@@ -101,14 +158,26 @@ pub struct Config {
     pub settings: runner::Settings,
     /// When maintenance does what.
     pub policy: lake::MaintenancePolicy,
+    /// How brokers are spoken to.
+    pub kafka: KafkaConfig,
     values: Vec<Value>,
 }
 
 impl Config {
     /// The configuration that these flags, the environment and the configuration file make.
     pub fn resolve(lake: &LakeFlags, state: &StateFlags) -> Result<Self, Failure> {
+        Self::resolve_with(lake, state, &BrokerFlags::default())
+    }
+
+    /// The same for a command that may need brokers.
+    pub fn resolve_with(lake: &LakeFlags, state: &StateFlags, brokers: &BrokerFlags) -> Result<Self, Failure> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
-        let flags = [("lake", path(&lake.lake)), ("state", path(&state.state)), ("instance", state.instance.clone())];
+        let flags = [
+            ("lake", path(&lake.lake)),
+            ("state", path(&state.state)),
+            ("instance", state.instance.clone()),
+            ("kafka.brokers", brokers.brokers.clone()),
+        ];
         let file = read_file(lake.config.as_deref())?;
         let environment = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         Self::of(values(&flags, &environment, file.as_ref()))
@@ -142,7 +211,37 @@ impl Config {
         };
         let state = text("state").map_or_else(|| lake.join("_state"), PathBuf::from);
         let instance = text("instance");
-        Ok(Self { lake, state, instance, settings, policy, values })
+        let kafka = KafkaConfig::of(&values)?;
+        Ok(Self { lake, state, instance, settings, policy, kafka, values })
+    }
+}
+
+impl KafkaConfig {
+    fn of(values: &[Value]) -> Result<Self, Failure> {
+        let milliseconds = |name: &str| number(values, name, 1).map(Duration::from_millis);
+        let text = |name: &str| values.iter().find(|value| value.key == name).map(|value| value.value.as_str());
+        let format = match text("kafka.format") {
+            Some("json") => log::wire::Format::Json,
+            Some("avro") | None => log::wire::Format::Avro,
+            Some(other) => {
+                return Err(Failure::usage(format!("kafka.format is {other:?}")).with_help("it must be avro or json"));
+            }
+        };
+        let properties = values
+            .iter()
+            .filter_map(|value| value.key.strip_prefix(PROPERTIES).map(|name| (name.to_string(), value.value.clone())));
+        Ok(Self {
+            brokers: text("kafka.brokers").filter(|list| !list.is_empty()).map(str::to_string),
+            prefix: text("kafka.prefix").unwrap_or_default().to_string(),
+            format,
+            commit: milliseconds("kafka.commit_ms")?,
+            lake_commit: milliseconds("kafka.lake_commit_ms")?,
+            snapshot: milliseconds("kafka.snapshot_ms")?,
+            session: milliseconds("kafka.session_ms")?,
+            transaction: milliseconds("kafka.transaction_ms")?,
+            call: milliseconds("kafka.call_ms")?,
+            properties: properties.collect(),
+        })
     }
 }
 
@@ -181,9 +280,22 @@ fn values(
             .or_else(|| environment(&variable).map(|value| (value, Origin::Environment(variable))))
             .or(in_file)
             .unwrap_or_else(|| (key.default.to_string(), Origin::Default));
-        Value { key: key.name, value, origin, doc: key.doc }
+        Value { key: key.name.to_string(), value, origin, doc: key.doc }
     };
-    KEYS.iter().map(value).collect()
+    let passed_on = file.into_iter().flat_map(|file| {
+        file.entries.iter().filter(|(name, _)| name.starts_with(PROPERTIES)).map(|(name, value)| Value {
+            key: name.clone(),
+            value: value.clone(),
+            origin: Origin::File(file.path.clone()),
+            doc: "passed on to the Kafka client",
+        })
+    });
+    KEYS.iter().map(value).chain(passed_on).collect()
+}
+
+/// A value as people may see it.
+fn shown(value: &Value) -> &str {
+    if SECRETS.iter().any(|secret| value.key.contains(secret)) { "(secret)" } else { &value.value }
 }
 
 fn variable(name: &str) -> String {
@@ -213,7 +325,8 @@ fn entries(content: &str) -> Result<Vec<(String, String)>, String> {
     let table: toml::Table = content.parse().map_err(|error: toml::de::Error| error.to_string())?;
     let mut entries = Vec::new();
     collect("", &table, &mut entries)?;
-    match entries.iter().find(|(name, _)| KEYS.iter().all(|key| key.name != name)) {
+    let is_known = |name: &str| name.starts_with(PROPERTIES) || KEYS.iter().any(|key| key.name == name);
+    match entries.iter().find(|(name, _)| !is_known(name)) {
         Some((name, _)) => Err(format!("there is no key {name}")),
         None => Ok(entries),
     }
@@ -261,11 +374,15 @@ pub fn run(args: &ConfigArgs) -> Result<(), Failure> {
     let ConfigCommand::Explain(args) = &args.command;
     let config = Config::resolve(&args.lake, &args.state)?;
     if args.json {
-        return output::print_json(&config.values);
+        let document = config
+            .values
+            .iter()
+            .map(|value| json!({ "key": value.key, "value": shown(value), "origin": value.origin, "doc": value.doc }));
+        return output::print_json(&document.collect::<Vec<_>>());
     }
     let mut table = output::table(["key", "value", "from", "meaning"]);
     for value in &config.values {
-        table.add_row([value.key, &value.value, &value.origin.to_string(), value.doc]);
+        table.add_row([value.key.as_str(), shown(value), &value.origin.to_string(), value.doc]);
     }
     output::print(&Table::to_string(&table))
 }
@@ -304,6 +421,18 @@ mod tests {
         assert_eq!(config.policy.files_min, policy.files_min);
         assert_eq!(config.policy.keep_versions_s, policy.keep_versions_s);
         assert_eq!(config.state, PathBuf::from("till-data/lake/_state"));
+    }
+
+    #[test]
+    fn what_the_client_is_told_comes_from_the_file_and_secrets_stay_hidden() {
+        let content = "[kafka.properties]\n\"sasl.password\" = \"hidden\"\nsasl.mechanism = \"PLAIN\"";
+        let file = ConfigFile { path: "till.toml".into(), entries: entries(content).unwrap() };
+        let found = values(&[], &|_| None, Some(&file));
+        let password = found.iter().find(|value| value.key.ends_with("sasl.password")).unwrap();
+        assert_eq!(shown(password), "(secret)");
+        let properties = Config::of(found).unwrap().kafka.properties;
+        let expected = [("sasl.mechanism", "PLAIN"), ("sasl.password", "hidden")];
+        assert_eq!(properties, expected.map(|(name, value)| (name.to_string(), value.to_string())));
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub enum Exit {
     Usage = 2,
     /// Refused, because going on could lose or double something.
     Refused = 3,
+    /// Something was found that needs an operator.
+    Findings = 4,
 }
 
 impl From<Exit> for ExitCode {
@@ -47,10 +49,22 @@ impl Failure {
         Self { exit: Exit::Refused, ..Self::failed(reason) }
     }
 
+    /// Something was found that needs an operator; what it is has been printed.
+    pub fn findings(reason: impl std::fmt::Display) -> Self {
+        Self { exit: Exit::Findings, ..Self::failed(reason) }
+    }
+
     /// The same with what to do next.
     #[must_use]
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// The same, with the unit in which it happened.
+    #[must_use]
+    pub fn of_unit(mut self, unit: &str) -> Self {
+        self.message = format!("{unit}: {}", self.message);
         self
     }
 
@@ -63,6 +77,12 @@ impl Failure {
 impl From<runner::RunnerError> for Failure {
     fn from(error: runner::RunnerError) -> Self {
         if error.is_refusal() { Self::refused(error) } else { Self::failed(error) }
+    }
+}
+
+impl From<log::group::GroupError> for Failure {
+    fn from(error: log::group::GroupError) -> Self {
+        Self::failed(error)
     }
 }
 

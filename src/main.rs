@@ -5,16 +5,26 @@
 mod clock;
 mod completions;
 mod config;
+mod control;
 mod decode_command;
 mod demo;
+mod doctor;
 mod failure;
+mod faults;
+mod kafka;
+mod lag;
+mod live;
 mod maintain;
+mod ops;
 mod output;
 mod progress;
+mod publish;
 mod run;
 mod simulate;
+mod snapshot;
 mod sql;
 mod summary;
+mod topics;
 mod wiring;
 
 use std::process::ExitCode;
@@ -42,6 +52,11 @@ enum Command {
     Sql(sql::SqlArgs),
     Decode(decode_command::DecodeArgs),
     Maintain(maintain::MaintainArgs),
+    Topics(topics::TopicsArgs),
+    Control(control::ControlArgs),
+    Lag(lag::LagArgs),
+    Snapshot(snapshot::SnapshotArgs),
+    Doctor(doctor::DoctorArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -56,6 +71,11 @@ fn main() -> ExitCode {
         Command::Sql(args) => sql::run(&args),
         Command::Decode(args) => decode_command::run(&args),
         Command::Maintain(args) => maintain::run(&args),
+        Command::Topics(args) => topics::run(&args),
+        Command::Control(args) => control::run(&args),
+        Command::Lag(args) => lag::run(&args),
+        Command::Snapshot(args) => snapshot::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
     };

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::output;
-use crate::wiring::{Locks, start_runtime};
+use crate::wiring::{Company, Locks, maintenance_lock, open_lake, start_runtime};
 
 /// Merge small files, write checkpoints, and delete what no version within the retention needs. `till run` and `till
 /// demo` do it themselves when they end.
@@ -23,7 +23,7 @@ pub struct MaintainArgs {
     state: StateFlags,
 }
 
-/// Maintains every table of the lake. There must be no other maintenance at the same time: the run's locks see to it.
+/// Maintains every table of the lake. There must be no other maintenance at the same time: locks see to it.
 pub fn maintain_all(lake: &Lake, policy: &MaintenancePolicy) -> Result<Vec<(&'static str, Maintenance)>, Failure> {
     let mut done = Vec::new();
     for spec in schemas::tables::all() {
@@ -38,9 +38,9 @@ pub fn maintain_all(lake: &Lake, policy: &MaintenancePolicy) -> Result<Vec<(&'st
 pub fn run(args: &MaintainArgs) -> Result<(), Failure> {
     let config = Config::resolve(&args.lake, &args.state)?;
     config.require_lake()?;
-    let _locks = Locks::take(&config)?;
+    let _locks = (Locks::take(&config, Company::Shared)?, maintenance_lock(&config)?);
     let runtime = start_runtime()?;
-    let lake = Lake::open(&config.lake, runtime.handle().clone())?;
+    let lake = open_lake(&config, &runtime)?;
     let done = maintain_all(&lake, &config.policy)?;
     if args.json {
         let row = |(table, done): &(&str, Maintenance)| {

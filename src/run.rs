@@ -1,4 +1,7 @@
-//! `till run`: files in, tables out. The units run chained in this process, one thread for each input log.
+//! `till run`: files in, tables out, or topics in, topics and tables out. Over files the units run chained in this
+//! process, one thread for each input log; over topics see [`group`].
+
+mod group;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,37 +17,52 @@ use runner::{Chain, Report, SnapshotStore, Surroundings};
 use schemas::unit::Unit;
 use schemas::{Partition, topics};
 use serde_json::json;
-use tokio::runtime::Runtime;
 use trips::TripsUnit;
 
-use crate::config::{Config, LakeFlags, StateFlags};
+use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::progress::Bars;
-use crate::wiring::{FolderBundles, LakeTables, Locks, load_keys, start_runtime};
+use crate::wiring::{
+    Company, FolderBundles, LakeTables, Locks, load_keys, open_lake, start_runtime, stop_on_interrupt,
+};
 use crate::{maintain, output};
 
 /// A file log has one partition.
 const PARTITION: Partition = Partition(0);
 
-/// Run the units over an input folder and append to the lake; on a lake that has rows already it goes on where that
-/// stands.
+/// Run the units over an input folder, or over a broker's topics, and append to the lake; where there are rows already it
+/// goes on from there.
+///
+/// With --input it ends with the input. With --brokers it goes on until it is stopped; any number of processes share the
+/// partitions, each with all units or with the one that is named.
 #[derive(Args)]
 #[command(after_help = "The input folder has one subfolder a topic (transactions/, pings/) with .ndjson, .avro, \
     .parquet or .csv files that are read in name order, and bundles/ and keys/. New files must sort after those that \
     were read; what was read must not change.")]
 pub struct RunArgs {
+    /// The one unit to run [default: all].
+    #[arg(value_enum)]
+    unit: Option<group::UnitName>,
     /// Input folder, as `till simulate` writes it.
-    #[arg(long, value_name = "DIR")]
-    input: PathBuf,
+    #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
+    input: Option<PathBuf>,
     /// Folder of keys.json [default: keys in the input folder; without a key file the published test keys].
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
+    /// Accept keys that are marked as a demo's in a run on brokers.
+    #[arg(long)]
+    demo_keys: bool,
+    /// Serve /healthz, /readyz and /metrics (Prometheus) on this address in a run on brokers; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<std::net::SocketAddr>,
     /// One JSON document.
     #[arg(long)]
     json: bool,
     /// Chooses the size of each batch from this seed; no result depends on it.
     #[arg(long, hide = true)]
     batch_rows_seed: Option<u64>,
+    #[command(flatten)]
+    brokers: BrokerFlags,
     #[command(flatten)]
     lake: LakeFlags,
     #[command(flatten)]
@@ -75,9 +93,22 @@ pub struct Outcome {
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<(), Failure> {
-    let config = Config::resolve(&args.lake, &args.state)?;
-    let keys = args.keys.clone().unwrap_or_else(|| args.input.join("keys"));
-    let job = Job { input: &args.input, keys: &keys, config: &config, batch_rows_seed: args.batch_rows_seed };
+    let config = Config::resolve_with(&args.lake, &args.state, &args.brokers)?;
+    if args.unit.is_some() && config.kafka.brokers.is_none() {
+        return Err(Failure::usage("one unit alone runs on brokers").with_help("name them with --brokers"));
+    }
+    let Some(input) = &args.input else {
+        if config.kafka.brokers.is_none() {
+            return Err(Failure::usage("there is nothing to read")
+                .with_help("name an input folder with --input, or brokers with --brokers"));
+        }
+        let keys = args.keys.as_deref();
+        let (demo_keys, listen) = (args.demo_keys, args.listen);
+        let job = group::GroupJob { unit: args.unit, keys, demo_keys, listen, config: &config };
+        return group::run(&job, args.json);
+    };
+    let keys = args.keys.clone().unwrap_or_else(|| input.join("keys"));
+    let job = Job { input, keys: &keys, config: &config, batch_rows_seed: args.batch_rows_seed };
     let outcome = execute(&job)?;
     if outcome.stopped {
         eprintln!("stopped; the same command goes on from here");
@@ -96,10 +127,10 @@ pub fn execute(job: &Job<'_>) -> Result<Outcome, Failure> {
         return Err(Failure::usage(format!("{} has neither transactions/ nor pings/", job.input.display()))
             .with_help("name an input folder with --input; `till simulate --out DIR` writes one"));
     }
-    let locks = Locks::take(job.config)?;
+    let locks = Locks::take(job.config, Company::Alone)?;
     let ring = Arc::new(load_keys(job.keys)?);
     let runtime = start_runtime()?;
-    let lake = Lake::open(&job.config.lake, runtime.handle().clone())?;
+    let lake = open_lake(job.config, &runtime)?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&runtime, stop.clone());
     let bars = Bars::default();
@@ -132,19 +163,6 @@ pub fn execute(job: &Job<'_>) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// The first Ctrl-C stops after the batch at hand, the second at once: nothing is lost either way.
-fn stop_on_interrupt(runtime: &Runtime, stop: Arc<AtomicBool>) {
-    runtime.spawn(async move {
-        if tokio::signal::ctrl_c().await.is_ok() {
-            stop.store(true, Ordering::Relaxed);
-            eprintln!("stopping after the batch at hand; Ctrl-C again stops at once");
-            if tokio::signal::ctrl_c().await.is_ok() {
-                std::process::exit(130);
-            }
-        }
-    });
-}
-
 fn chain_of(topic: &'static str, ring: &Arc<KeyRing>) -> Chain {
     let units: Vec<Box<dyn Unit>> = match topic {
         "transactions" => vec![Box::new(DecodeUnit::new(ring.clone())), Box::new(AuthorizeUnit::new())],
@@ -162,7 +180,7 @@ fn run_chain(
     bars: &Bars,
 ) -> Result<Report, Failure> {
     let mut chain = chain_of(topic, ring);
-    let schema = topics::all().into_iter().find(|(name, _)| *name == topic).map(|(_, schema)| schema);
+    let schema = topics::by_name(topic);
     let schema = schema.expect("the topics of the chains are among all topics");
     let folder = job.input.join(topic);
     let snapshots = SnapshotStore::open(&job.config.state.join("snapshots").join(format!("{topic}-{PARTITION}")))?;

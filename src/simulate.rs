@@ -6,9 +6,12 @@ use clap::Args;
 use serde_json::json;
 use simulator::{Plan, Summary};
 
+use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
+use crate::live::{self, LiveFlags};
 use crate::output;
 use crate::progress::Bars;
+use crate::publish::{self, Published};
 
 /// Seed of a town where none is given.
 const SEED: u64 = 1;
@@ -32,6 +35,9 @@ pub struct PlanFlags {
 }
 
 /// Simulate a town: merchants, readers that encrypt, cards, couriers and taxis, and what goes wrong with them.
+///
+/// With --brokers what the folder holds also goes to the topics (days that went there before are left out), and its
+/// bundles to the state folder.
 #[derive(Args)]
 pub struct SimulateArgs {
     /// Folder for the input; one that holds the same town gets the missing days.
@@ -45,6 +51,14 @@ pub struct SimulateArgs {
     json: bool,
     #[command(flatten)]
     plan: PlanFlags,
+    #[command(flatten)]
+    live: LiveFlags,
+    #[command(flatten)]
+    brokers: BrokerFlags,
+    #[command(flatten)]
+    lake: LakeFlags,
+    #[command(flatten)]
+    state: StateFlags,
 }
 
 /// Writes the missing days of a town, with a progress bar.
@@ -70,6 +84,13 @@ pub fn execute(flags: PlanFlags, input: &Path, truth: &Path) -> Result<Summary, 
 pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
     let truth = args.truth.clone().unwrap_or_else(|| beside(&args.out));
     let summary = execute(args.plan, &args.out, &truth)?;
+    if args.brokers.brokers.is_some() {
+        let config = Config::resolve_with(&args.lake, &args.state, &args.brokers)?;
+        if args.live.live {
+            return live::run(&args.out, &config, &args.live, args.json);
+        }
+        return print_published(args, &publish::publish(&args.out, &config)?);
+    }
     if args.json {
         return output::print_json(&json!({
             "input": args.out,
@@ -91,6 +112,18 @@ pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
         ),
     })?;
     eprintln!("next: till run --input {}", args.out.display());
+    Ok(())
+}
+
+fn print_published(args: &SimulateArgs, published: &Published) -> Result<(), Failure> {
+    if args.json {
+        return output::print_json(published);
+    }
+    let Published { records, left_out } = published;
+    output::print(&format!("{}: {records} records went to the topics", args.out.display()))?;
+    if *left_out > 0 {
+        eprintln!("{left_out} records of the folder do not parse and stayed behind");
+    }
     Ok(())
 }
 

@@ -4,10 +4,14 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use decode::keys::KeyRing;
 use lake::{Lake, LakeError};
+use log::group::TopicPartition;
+use log::wire::{SchemaChange, SchemaSource};
 use runner::{TableError, Tables};
 use schemas::Offset;
 use schemas::ids::ContentHash;
@@ -25,6 +29,38 @@ const INSTANCES_MAX: u32 = 256;
 /// The runtime on which the lake and its sessions work.
 pub fn start_runtime() -> Result<Runtime, Failure> {
     Runtime::new().map_err(|error| Failure::failed(format!("cannot start the runtime: {error}")))
+}
+
+/// The first Ctrl-C or SIGTERM stops after the batch at hand, the second at once: nothing is lost either way.
+pub fn stop_on_interrupt(runtime: &Runtime, stop: Arc<AtomicBool>) {
+    runtime.spawn(async move {
+        if interrupted().await.is_ok() {
+            stop.store(true, Ordering::Relaxed);
+            eprintln!("stopping after the batch at hand; Ctrl-C again stops at once");
+            if interrupted().await.is_ok() {
+                std::process::exit(130);
+            }
+        }
+    });
+}
+
+/// Waits for Ctrl-C or, where there are such signals, for SIGTERM.
+async fn interrupted() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => result,
+            _ = terminated.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}
+
+/// The configuration's lake.
+pub fn open_lake(config: &Config, runtime: &Runtime) -> Result<Lake, Failure> {
+    Ok(Lake::open(&config.lake, runtime.handle().clone())?)
 }
 
 /// The lake's tables, each opened when it is first used.
@@ -58,10 +94,13 @@ impl Tables for LakeTables {
         self.table(table)?.frontier(app_id).map_err(|error| table_error(table, &error))
     }
 
-    fn commit(&mut self, table: &str, rows: &[RecordBatch], app_id: &str, next: Offset) -> Result<(), TableError> {
-        let frontiers = [(app_id.to_string(), next)];
-        self.table(table)?.append(rows, &frontiers).map_err(|error| table_error(table, &error))?;
+    fn commit(&mut self, table: &str, rows: &[RecordBatch], frontiers: &[(String, Offset)]) -> Result<(), TableError> {
+        self.table(table)?.append(rows, frontiers).map_err(|error| table_error(table, &error))?;
         Ok(())
+    }
+
+    fn refresh(&mut self) {
+        self.open.clear();
     }
 }
 
@@ -72,6 +111,87 @@ fn table_error(table: &str, error: &LakeError) -> TableError {
         table: table.to_string(),
         reason: text.strip_prefix(&prefix).unwrap_or(&text).to_string(),
         fenced: matches!(error, LakeError::Fenced { .. }),
+    }
+}
+
+/// Bundles of the state folder, where `till control publish` puts them.
+pub struct StateBundles {
+    folder: PathBuf,
+}
+
+impl StateBundles {
+    /// Bundles of this state folder.
+    pub fn new(state: &Path) -> Self {
+        Self { folder: state.join("bundles") }
+    }
+}
+
+impl BundleSource for StateBundles {
+    fn bundle(&self, hash: ContentHash) -> Result<Vec<u8>, String> {
+        let path = self.folder.join(format!("{}.json", hash.to_hex()));
+        fs::read(&path)
+            .map_err(|error| format!("{} cannot be read ({error}); put the published file there", path.display()))
+    }
+}
+
+/// Writer schemas of the state folder, and for each partition that a unit reads the notes of what came into force where:
+/// one line a change, `offset id hash`.
+pub struct StateSchemas {
+    bundles: StateBundles,
+    notes: PathBuf,
+}
+
+impl StateSchemas {
+    /// Those of this state folder, for one unit.
+    pub fn new(state: &Path, unit: &str) -> Self {
+        Self { bundles: StateBundles::new(state), notes: state.join("schemas").join(unit) }
+    }
+
+    fn path(&self, partition: TopicPartition) -> PathBuf {
+        self.notes.join(format!("{}-{}.txt", partition.topic, partition.partition))
+    }
+
+    fn read(&self, partition: TopicPartition) -> Result<Vec<SchemaChange>, String> {
+        let path = self.path(partition);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+        };
+        let parse = |line: &str| {
+            let mut words = line.split(' ');
+            let offset = Offset(words.next()?.parse().ok()?);
+            let (id, hash) = (words.next()?.parse().ok()?, ContentHash::from_hex(words.next()?)?);
+            Some(SchemaChange { offset, id, hash })
+        };
+        let damaged = |line: &str| format!("{}: {line:?} is no note; restore the file", path.display());
+        text.lines().map(|line| parse(line).ok_or_else(|| damaged(line))).collect()
+    }
+}
+
+impl SchemaSource for StateSchemas {
+    fn schema(&self, hash: ContentHash) -> Result<String, String> {
+        let content = self.bundles.bundle(hash)?;
+        String::from_utf8(content).map_err(|_| format!("the schema {} is no text", hash.to_hex()))
+    }
+
+    fn note(&self, partition: TopicPartition, change: SchemaChange) -> Result<(), String> {
+        let mut changes = self.read(partition)?;
+        if changes.contains(&change) {
+            return Ok(());
+        }
+        changes.push(change);
+        changes.sort_by_key(|change| change.offset);
+        let line = |SchemaChange { offset, id, hash }: &SchemaChange| format!("{offset} {id} {}\n", hash.to_hex());
+        let text: String = changes.iter().map(line).collect();
+        let path = self.path(partition);
+        fs::create_dir_all(&self.notes)
+            .and_then(|()| write_durably(&path, text.as_bytes()))
+            .map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn noted(&self, partition: TopicPartition, below: Offset) -> Result<Vec<SchemaChange>, String> {
+        Ok(self.read(partition)?.into_iter().filter(|change| change.offset < below).collect())
     }
 }
 
@@ -147,8 +267,17 @@ pub fn load_keys(folder: &Path) -> Result<KeyRing, Failure> {
     }
 }
 
-/// Locks of a run, held until it is dropped or the process dies: one embedded run for each lake, one process for each
-/// instance name.
+/// Whether a run is alone on its lake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Company {
+    /// An embedded run: its logs have frontiers of their own, and nobody else may write.
+    Alone,
+    /// Processes that share the partitions of a broker's topics, and maintenance beside them.
+    Shared,
+}
+
+/// Locks of a run, held until it is dropped or the process dies: one embedded run for each lake or any number of
+/// processes on a broker's topics, one process for each instance name.
 pub struct Locks {
     /// Name under which this process holds its lock in the state folder.
     pub instance: String,
@@ -157,13 +286,13 @@ pub struct Locks {
 
 impl Locks {
     /// Takes both locks or refuses.
-    pub fn take(config: &Config) -> Result<Self, Failure> {
-        let lake = lock(&config.lake.join("_run.lock"))?.ok_or_else(|| {
+    pub fn take(config: &Config, company: Company) -> Result<Self, Failure> {
+        let lake = lock(&config.lake.join("_run.lock"), company)?.ok_or_else(|| {
             Failure::refused(format!("another run writes into the lake {}", config.lake.display()))
                 .with_help("wait until it has ended, or choose another lake with --lake")
         })?;
         let instances = config.state.join("instances");
-        let take = |name: &str| lock(&instances.join(format!("{name}.lock")));
+        let take = |name: &str| lock(&instances.join(format!("{name}.lock")), Company::Alone);
         if let Some(name) = &config.instance {
             if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
                 return Err(Failure::usage(format!(
@@ -185,14 +314,26 @@ impl Locks {
     }
 }
 
+/// The lock of maintenance, of which there is one at a time on a lake.
+pub fn maintenance_lock(config: &Config) -> Result<File, Failure> {
+    lock(&config.lake.join("_maintenance.lock"), Company::Alone)?.ok_or_else(|| {
+        Failure::refused(format!("another process maintains the lake {}", config.lake.display()))
+            .with_help("wait until it has ended")
+    })
+}
+
 /// The file, locked; nothing where somebody else holds it.
-fn lock(path: &Path) -> Result<Option<File>, Failure> {
+fn lock(path: &Path, company: Company) -> Result<Option<File>, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot lock {}: {error}", path.display()));
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
     }
     let file = File::options().create(true).append(true).open(path).map_err(failed)?;
-    match file.try_lock() {
+    let locked = match company {
+        Company::Alone => file.try_lock(),
+        Company::Shared => file.try_lock_shared(),
+    };
+    match locked {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(failed(error)),

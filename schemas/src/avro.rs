@@ -13,6 +13,29 @@ pub fn schema_of(topic: &str, schema: &Schema) -> Value {
     json!({ "type": "record", "name": topic, "namespace": "tillstream", "fields": fields })
 }
 
+/// Schemas that were published before, by topic, oldest first. What was written with them must stay readable.
+const PUBLISHED: [(&str, &str); 12] = [
+    ("alerts", include_str!("../topics/published/alerts.v1.avsc")),
+    ("control", include_str!("../topics/published/control.v1.avsc")),
+    ("dead_letters", include_str!("../topics/published/dead_letters.v1.avsc")),
+    ("dead_letters", include_str!("../topics/published/dead_letters.v2.avsc")),
+    ("decisions", include_str!("../topics/published/decisions.v1.avsc")),
+    ("fares", include_str!("../topics/published/fares.v1.avsc")),
+    ("labels", include_str!("../topics/published/labels.v1.avsc")),
+    ("payments", include_str!("../topics/published/payments.v1.avsc")),
+    ("payments", include_str!("../topics/published/payments.v2.avsc")),
+    ("pings", include_str!("../topics/published/pings.v1.avsc")),
+    ("transactions", include_str!("../topics/published/transactions.v1.avsc")),
+    ("trips", include_str!("../topics/published/trips.v1.avsc")),
+];
+
+/// Texts of all Avro schemas with which this program's versions write a topic: the published ones, then today's.
+pub fn versions_of(topic: &str) -> Vec<String> {
+    let published = PUBLISHED.iter().filter(|(name, _)| *name == topic).map(|(_, text)| (*text).to_string());
+    let today = crate::topics::by_name(topic).map(|schema| schema_of(topic, &schema).to_string());
+    published.chain(today).collect()
+}
+
 fn field_of(field: &Field) -> Value {
     let avro_type = type_of(field.data_type());
     let doc = field.metadata().get(COMMENT).cloned().unwrap_or_default();

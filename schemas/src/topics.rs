@@ -65,9 +65,13 @@ fn control_columns() -> Vec<Field> {
     use DataType::Utf8;
     vec![
         optional("control_unit", Utf8, "control: the unit addressed (decode, authorize, trips)"),
-        optional("control_type", Utf8, "control: bundle, key_set, token_key or routing_key"),
-        optional("control_id", Utf8, "control: identifier or version of a key"),
-        optional("control_hash", Utf8, "control: SHA-256 of a bundle, or the check value of a key, hexadecimal"),
+        optional("control_type", Utf8, "control: bundle, key_set, token_key, routing_key or schema"),
+        optional("control_id", Utf8, "control: identifier or version of a key, or number of a schema"),
+        optional(
+            "control_hash",
+            Utf8,
+            "control: SHA-256 of a bundle or schema, or the check value of a key, hexadecimal",
+        ),
     ]
 }
 
@@ -130,7 +134,7 @@ pub fn payments() -> SchemaRef {
         required(
             "kind",
             Utf8,
-            "what the record is: swipe, answered, withdraw, signature, refund, cancel, chargeback, disposition; on the topic also tick",
+            "what the record is: swipe, answered, withdraw, signature, refund, cancel, chargeback, disposition; on the topic also tick and control",
         ),
         optional(
             "payment_id",
@@ -165,6 +169,16 @@ pub fn payments() -> SchemaRef {
         required("event_time", timestamp(), "when it happened for the pipeline: received_at"),
         required("ingest_time", timestamp(), "the log's own timestamp: received_at"),
     ]))
+}
+
+/// The topic `payments`: its rows, and the columns of control records addressed to authorize.
+pub fn payments_topic() -> SchemaRef {
+    extended(&payments(), control_columns())
+}
+
+fn extended(rows: &SchemaRef, more: impl IntoIterator<Item = Field>) -> SchemaRef {
+    let rows = rows.fields().iter().map(|field| field.as_ref().clone());
+    Arc::new(Schema::new(rows.chain(more).collect::<Vec<_>>()))
 }
 
 /// One row for each answer and each change of a payment's state.
@@ -291,18 +305,41 @@ pub fn dead_letters() -> SchemaRef {
     ]))
 }
 
+/// The topic `dead_letters`: its rows, and the place of the record that was refused, which the table keeps as the
+/// row's source.
+pub fn dead_letters_topic() -> SchemaRef {
+    let place = crate::tables::source_columns();
+    extended(&dead_letters(), place.into_iter().map(|field| field.with_nullable(true)))
+}
+
+/// Schema of a topic.
+pub fn by_name(name: &str) -> Option<SchemaRef> {
+    all().into_iter().find(|(topic, _)| *topic == name).map(|(_, schema)| schema)
+}
+
+/// Column whose value is the key of a topic's records. Ticks and control records have none.
+pub fn key_column(topic: &str) -> Option<&'static str> {
+    match topic {
+        "transactions" | "decisions" => Some("merchant_id"),
+        "pings" | "trips" | "fares" => Some("device_id"),
+        "payments" | "alerts" => Some("token"),
+        "labels" => Some("payment_id"),
+        _ => None,
+    }
+}
+
 /// Every topic with its schema, in the order of the flow.
 pub fn all() -> Vec<(&'static str, SchemaRef)> {
     vec![
         ("transactions", transactions()),
         ("pings", pings()),
-        ("payments", payments()),
+        ("payments", payments_topic()),
         ("decisions", decisions()),
         ("alerts", alerts()),
         ("labels", labels()),
         ("trips", trips()),
         ("fares", fares()),
-        ("dead_letters", dead_letters()),
+        ("dead_letters", dead_letters_topic()),
         ("control", Arc::new(Schema::new(control_topic()))),
     ]
 }

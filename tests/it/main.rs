@@ -1,5 +1,6 @@
 //! Integration tests: the real binary, driven as its users drive it, in temporary folders. They may read what the
-//! crates publish (table names, the simulator's truth, a reader's firmware); they refuse services, network and fakes.
+//! crates publish (table names, the simulator's truth, a reader's firmware); they refuse services (but for a Kafka
+//! broker of their own, in `kafka`), network and fakes.
 #![cfg(test)]
 
 mod broken;
@@ -7,6 +8,8 @@ mod card_data;
 mod cli;
 mod crashes;
 mod demo;
+mod kafka;
+mod operations;
 mod python;
 mod recorded;
 mod repository;

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use schemas::ids::{CardToken, ContentHash, PaymentId};
 use schemas::money::Currency;
 use schemas::reasons::Reason;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::alerts::Groups;
 use crate::error::Error;
@@ -52,6 +52,7 @@ pub(crate) struct Memory {
     /// Alerts that belong together.
     pub(crate) groups: Groups,
     clocks: BTreeMap<u16, i64>,
+    #[serde(deserialize_with = "in_order")]
     payments: BTreeMap<PaymentId, Payment>,
     ledger: Ledger,
     #[serde(skip)]
@@ -255,13 +256,9 @@ impl Memory {
         }
     }
 
-    fn amounts(&self) -> impl Iterator<Item = (Currency, Amounts)> {
-        self.payments.values().filter_map(|payment| Some((payment.core.currency?, payment.core.amounts())))
-    }
-
     /// The state as bytes, after the full check of money in = money out.
     pub(crate) fn save(&self) -> Result<Vec<u8>, Error> {
-        self.ledger.audit(self.amounts())?;
+        self.ledger.audit(amounts(&self.payments))?;
         postcard::to_stdvec(&(LAYOUT, self)).map_err(|error| Error::Snapshot { reason: error.to_string() })
     }
 
@@ -278,39 +275,55 @@ impl Memory {
         if !rest.is_empty() {
             return Err(unreadable(format!("{} bytes follow the state", rest.len())));
         }
-        for (id, payment) in &memory.payments {
+        for payment in memory.payments.values() {
             if payment.core.state.holds() && payment.detail.is_none() {
                 return Err(unreadable("a payment that holds money has no deadline".into()));
             }
-            memory.indexes.add(*id, payment);
         }
+        memory.indexes = Indexes::of(&memory.payments);
         memory.groups.rebuild();
-        let amounts: Vec<(Currency, Amounts)> = memory.amounts().collect();
-        memory.ledger.rebuild(amounts.into_iter())?;
+        let Self { payments, ledger, .. } = &mut memory;
+        ledger.rebuild(amounts(payments))?;
         Ok(memory)
+    }
+
+    /// Whether every index is as another state's.
+    #[cfg(test)]
+    pub(crate) fn has_indexes_of(&self, other: &Self) -> bool {
+        self.indexes == other.indexes
     }
 }
 
 impl Indexes {
-    /// Enters a payment where its state belongs.
+    /// The indexes of payments. What every payment has an entry in is sorted as a whole: entered one by one in the order
+    /// of their identities, each would fall on another place of the memory.
+    fn of(payments: &BTreeMap<PaymentId, Payment>) -> Self {
+        let mut indexes = Self::default();
+        for (id, payment) in payments.iter().filter(|(_, payment)| payment.detail.is_some()) {
+            indexes.add_detailed(*id, payment);
+        }
+        let short = payments.iter().filter(|(_, payment)| payment.detail.is_none());
+        indexes.compact = short.map(|(id, payment)| (payment.core.received_at_us, *id)).collect();
+        indexes.ksns = payments.iter().filter_map(|(id, payment)| ksn_entry(*id, &payment.core)).collect();
+        indexes
+    }
+
+    /// Enters a payment that was just decided.
     fn add(&mut self, id: PaymentId, payment: &Payment) {
-        let core = &payment.core;
+        self.add_detailed(id, payment);
+        self.ksns.extend(ksn_entry(id, &payment.core));
+    }
+
+    /// Enters a payment with details where only those are.
+    fn add_detailed(&mut self, id: PaymentId, payment: &Payment) {
+        let (core, Some(detail)) = (&payment.core, &payment.detail) else { return };
         let by_time = (core.received_at_us, id);
-        match payment.detail.as_deref() {
-            Some(detail) if core.state.holds() => {
-                self.timers.entry(core.origin).or_default().insert((detail.deadline_us, id));
-            }
-            Some(_) => {
-                self.settled.insert(by_time);
-            }
-            None => {
-                self.compact.insert(by_time);
-            }
+        if core.state.holds() {
+            self.timers.entry(core.origin).or_default().insert((detail.deadline_us, id));
+        } else {
+            self.settled.insert(by_time);
         }
-        if core.ksn_hash != 0 {
-            self.ksns.insert((core.ksn_hash, core.received_at_us, id));
-        }
-        if let (Some(token), Some(_)) = (core.token, &payment.detail)
+        if let Some(token) = core.token
             && core.state != State::Declined
         {
             let recent = self.recent.entry(token).or_default();
@@ -352,6 +365,22 @@ impl Indexes {
         self.ksns.remove(&(core.ksn_hash, core.received_at_us, id));
         self.leave_windows(id, core);
     }
+}
+
+/// Reads the payments as the list that a saved map is, and builds the map as a whole: serde would look for the place of
+/// each, and leave every node of the map half empty.
+fn in_order<'de, D: Deserializer<'de>>(saved: D) -> Result<BTreeMap<PaymentId, Payment>, D::Error> {
+    Vec::<(PaymentId, Payment)>::deserialize(saved).map(BTreeMap::from_iter)
+}
+
+/// Currency and amounts of each payment.
+fn amounts(payments: &BTreeMap<PaymentId, Payment>) -> impl Iterator<Item = (Currency, Amounts)> {
+    payments.values().filter_map(|payment| Some((payment.core.currency?, payment.core.amounts())))
+}
+
+/// A payment among the KSNs; none where the frame did not open.
+fn ksn_entry(id: PaymentId, core: &Core) -> Option<(u64, i64, PaymentId)> {
+    (core.ksn_hash != 0).then_some((core.ksn_hash, core.received_at_us, id))
 }
 
 /// Callers look a payment up before they change it.

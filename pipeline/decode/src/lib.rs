@@ -10,6 +10,7 @@
 
 mod bundle_rows;
 pub mod card;
+mod catalog;
 mod checks;
 mod columns;
 mod days;
@@ -30,6 +31,7 @@ mod testing;
 pub mod track;
 mod unit;
 
+pub use catalog::CatalogUnit;
 pub use error::{KeyError, OpenError};
 pub use open::{HolderName, OpenedFrame, open_frame};
 pub use unit::DecodeUnit;

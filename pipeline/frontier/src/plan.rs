@@ -13,6 +13,8 @@ pub struct SnapshotHead {
     pub outputs: BTreeSet<String>,
     /// Number of partitions of the input when it was written.
     pub partitions: u32,
+    /// Number of partitions of each topic that the unit wrote to when it was written; none for tables.
+    pub output_partitions: BTreeMap<String, u32>,
     /// Version of each unit's logic that made its state.
     pub logic: BTreeMap<String, u32>,
 }
@@ -28,6 +30,8 @@ pub struct Found<'a> {
     pub log_start: Offset,
     /// Number of partitions of the input now.
     pub log_partitions: u32,
+    /// Number of partitions of each output topic now.
+    pub output_partitions: &'a BTreeMap<String, u32>,
     /// Version of each unit's logic in this program.
     pub logic: &'a BTreeMap<String, u32>,
 }
@@ -46,10 +50,12 @@ pub struct Plan {
 pub enum Refusal {
     /// State is kept by partition, and keys move when the number of partitions changes.
     #[error(
-        "the input has {found} partitions and the snapshot at offset {at} was made with {expected}; a topic keeps \
+        "{topic} has {found} partitions and the snapshot at offset {at} was made with {expected}; a topic keeps \
          its partitions for life, so restore them or start with a new lake and state"
     )]
     PartitionCount {
+        /// The input, or the output topic by its name.
+        topic: String,
         /// S of the snapshot.
         at: Offset,
         /// Partitions when it was written.
@@ -121,10 +127,7 @@ pub enum Refusal {
 /// | a snapshot of another partition count | refused |
 pub fn plan(found: &Found<'_>) -> Result<Plan, Refusal> {
     for snapshot in found.snapshots {
-        if snapshot.partitions != found.log_partitions {
-            let (at, expected) = (snapshot.at, snapshot.partitions);
-            return Err(Refusal::PartitionCount { at, expected, found: found.log_partitions });
-        }
+        check_partitions(snapshot, found)?;
         for output in &snapshot.outputs {
             let stands_at = found.outputs.get(output).copied().unwrap_or_default();
             if stands_at < snapshot.at {
@@ -144,6 +147,20 @@ pub fn plan(found: &Found<'_>) -> Result<Plan, Refusal> {
         check_logic(snapshot, found)?;
     }
     Ok(Plan { snapshot: chosen.map(|snapshot| snapshot.at), read_from })
+}
+
+/// Rows of a key lie on the partition that the count chose, in the input as in the outputs.
+fn check_partitions(snapshot: &SnapshotHead, found: &Found<'_>) -> Result<(), Refusal> {
+    let refusal = |topic: String, expected, found| Refusal::PartitionCount { topic, at: snapshot.at, expected, found };
+    if snapshot.partitions != found.log_partitions {
+        return Err(refusal("the input".to_string(), snapshot.partitions, found.log_partitions));
+    }
+    let now = |topic: &String| found.output_partitions.get(topic).copied();
+    let counts = snapshot.output_partitions.iter().filter_map(|(topic, then)| Some((topic, *then, now(topic)?)));
+    match counts.into_iter().find(|(_, then, now)| then != now) {
+        Some((topic, then, now)) => Err(refusal(format!("topic {topic}"), then, now)),
+        None => Ok(()),
+    }
 }
 
 fn check_logic(snapshot: &SnapshotHead, found: &Found<'_>) -> Result<(), Refusal> {

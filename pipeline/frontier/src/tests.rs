@@ -19,7 +19,7 @@ fn logic(version: u32) -> BTreeMap<String, u32> {
 
 fn snapshot(at: i64) -> SnapshotHead {
     let outputs = ["payments", "letters"].map(str::to_string).into();
-    SnapshotHead { at: Offset(at), outputs, partitions: 1, logic: logic(1) }
+    SnapshotHead { at: Offset(at), outputs, partitions: 1, output_partitions: BTreeMap::new(), logic: logic(1) }
 }
 
 fn plan_with(
@@ -33,6 +33,7 @@ fn plan_with(
         outputs: &outputs(frontiers),
         log_start: Offset(log_start),
         log_partitions: 1,
+        output_partitions: &BTreeMap::new(),
         logic: &logic(version),
     })
 }
@@ -90,7 +91,33 @@ fn other_logic_starts_only_where_nothing_is_to_be_replayed() {
 fn another_partition_count_is_a_refusal() {
     let of_two = SnapshotHead { partitions: 2, ..snapshot(5) };
     let refusal = plan_with(&[of_two], &[("payments", 5), ("letters", 5)], 0, 1);
-    assert_eq!(refusal, Err(Refusal::PartitionCount { at: Offset(5), expected: 2, found: 1 }));
+    assert_eq!(
+        refusal,
+        Err(Refusal::PartitionCount { topic: "the input".into(), at: Offset(5), expected: 2, found: 1 })
+    );
+}
+
+/// Fails if the counts of the outputs are not compared, or a topic that one side does not know counts as changed.
+#[test]
+fn another_partition_count_of_an_output_topic_is_a_refusal_that_names_it() {
+    let counts = |count| BTreeMap::from([("payments".to_string(), count)]);
+    let made_with = [SnapshotHead { output_partitions: counts(12), ..snapshot(5) }];
+    let start_with = |output_partitions: &BTreeMap<String, u32>| {
+        let outputs = outputs(&[("payments", 5), ("letters", 5)]);
+        let (log_start, logic) = (Offset(0), logic(1));
+        plan(&Found {
+            snapshots: &made_with,
+            outputs: &outputs,
+            log_start,
+            log_partitions: 1,
+            output_partitions,
+            logic: &logic,
+        })
+    };
+    let refusal = Refusal::PartitionCount { topic: "topic payments".into(), at: Offset(5), expected: 12, found: 24 };
+    assert_eq!(start_with(&counts(24)), Err(refusal));
+    assert_eq!(start_with(&counts(12)), Ok(start(5)));
+    assert_eq!(start_with(&BTreeMap::new()), Ok(start(5)), "it writes there no longer");
 }
 
 #[test]
@@ -138,6 +165,7 @@ proptest! {
             outputs: &outputs,
             log_start: Offset(log_start),
             log_partitions: 1,
+            output_partitions: &BTreeMap::new(),
             logic: &logic(1),
         };
         match plan(&found) {

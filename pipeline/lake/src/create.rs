@@ -128,7 +128,7 @@ fn columns_with_statistics(schema: &Schema) -> String {
 }
 
 /// Columns of the spec that the stored table lacks; an error where the two cannot be brought together.
-fn missing_fields(stored: &Schema, spec: &TableSpec) -> Result<Vec<StructField>, LakeError> {
+pub(crate) fn missing_fields(stored: &Schema, spec: &TableSpec) -> Result<Vec<StructField>, LakeError> {
     let incompatible = |column: &str, problem: String| LakeError::Incompatible {
         table: spec.name.to_string(),
         column: column.to_string(),

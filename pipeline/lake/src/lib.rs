@@ -14,6 +14,7 @@ mod compact;
 mod create;
 mod disk;
 mod error;
+mod inspect;
 mod listing;
 mod maintain;
 mod session;
@@ -27,6 +28,7 @@ use schemas::tables::TableSpec;
 use tokio::runtime::Handle;
 
 pub use error::{LakeError, QueryError};
+pub use inspect::Inspection;
 pub use listing::{ColumnListing, Kind, TableListing};
 pub use maintain::{KEEP_VERSIONS_S_MAX, KEEP_VERSIONS_S_MIN, Maintenance, MaintenancePolicy};
 pub use session::{Session, open_session};

@@ -3,6 +3,7 @@
 mod answers;
 mod appending;
 mod fencing;
+mod inspecting;
 mod maintenance;
 mod opening;
 mod reading;

@@ -120,7 +120,7 @@ impl Blocks {
 }
 
 /// A number as Avro writes it: seven bits a byte, lowest first, zigzag.
-fn read_long(input: &mut impl Read) -> io::Result<i64> {
+pub(crate) fn read_long(input: &mut impl Read) -> io::Result<i64> {
     let mut zigzag: u64 = 0;
     for index in 0..VARINT_BYTES_MAX {
         let mut byte = [0];

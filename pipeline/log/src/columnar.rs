@@ -121,13 +121,13 @@ impl Source for ColumnarFile {
         }
         let read = if let Records::Rejected { reason, cause } = &self.records {
             for row in self.rows..self.rows + wanted as u64 {
-                gathered.reject(&self.place, row, reason, cause);
+                gathered.reject(Some(&self.place), row, reason, cause);
             }
             wanted
         } else {
             let taken = self.take(wanted)?;
             let rows: Vec<u64> = (self.rows..).take(taken.num_rows()).collect();
-            screen(&self.schema, self.convert(&taken)?, &rows, &self.place, gathered)?;
+            screen(&self.schema, self.convert(&taken)?, &rows, Some(&self.place), gathered)?;
             taken.num_rows()
         };
         self.rows += read as u64;

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use arrow::array::timezone::Tz;
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanBuilder, PrimitiveArray, StringArray,
-    new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanBuilder, ListArray, ListBuilder,
+    PrimitiveArray, StringArray, StringBuilder, new_null_array,
 };
 use arrow::compute::kernels::cast_utils::string_to_datetime;
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType as Micros};
+use arrow::datatypes::{
+    DataType, FieldRef, Float64Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType as Micros,
+};
 use arrow::error::ArrowError;
 
 /// A column in the topic's type.
@@ -58,6 +60,24 @@ pub(crate) fn from_text(text: &StringArray, to: &DataType, times: Times) -> Colu
         DataType::Binary => bytes_of_hex(text),
         other => unreachable!("a topic with a column of type {other} was refused when the log was opened"),
     }
+}
+
+/// Converts a column of lists of text. An item that is no text makes its list unfit.
+pub(crate) fn from_text_lists(lists: &ListArray, item: &FieldRef) -> Column {
+    let mut bad = Vec::new();
+    let mut builder = ListBuilder::new(StringBuilder::new()).with_field(item.clone());
+    for (row, texts) in lists.iter().enumerate() {
+        let is_unfit = texts.as_ref().is_some_and(|texts| texts.null_count() > 0);
+        if is_unfit {
+            bad.push(row);
+        }
+        let texts = texts.filter(|_| !is_unfit);
+        if let Some(texts) = &texts {
+            texts.as_string::<i32>().iter().flatten().for_each(|text| builder.values().append_value(text));
+        }
+        builder.append(texts.is_some());
+    }
+    Column { array: Arc::new(builder.finish()), bad }
 }
 
 fn parsed<T: ArrowPrimitiveType>(text: &StringArray, parse: impl Fn(&str) -> Option<T::Native>) -> Column {

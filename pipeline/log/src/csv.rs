@@ -115,7 +115,7 @@ impl Source for CsvFile {
             let Some(found) = found else { break };
             gathered.text_bytes += self.record.len();
             if let Some((reason, cause)) = self.fault(found) {
-                gathered.reject(&self.place, self.rows, reason, &cause);
+                gathered.reject(Some(&self.place), self.rows, reason, &cause);
             } else {
                 rows.push(self.rows);
                 for (text, position) in texts.iter_mut().zip(&self.positions) {
@@ -128,7 +128,7 @@ impl Source for CsvFile {
         let columns: Vec<Column> =
             texts.map(|(text, field)| from_text(&text.finish(), field.data_type(), Times::Rfc3339)).collect();
         if !rows.is_empty() {
-            screen(&self.schema, columns, &rows, &self.place, gathered)?;
+            screen(&self.schema, columns, &rows, Some(&self.place), gathered)?;
         }
         Ok(usize::try_from(self.rows - first_row).expect("no more than rows_max were read"))
     }

@@ -51,6 +51,25 @@ pub enum LogError {
         /// Its type.
         data_type: String,
     },
+    /// There is no such topic.
+    #[error("no topic is called {topic}; name one of the topics of this program")]
+    Topic {
+        /// What was asked for.
+        topic: String,
+    },
+    /// A schema that is to come into force cannot be had or does not fit the topic. Records written with it would be
+    /// lost.
+    #[error(
+        "schema {schema} cannot come into force on topic {topic}: {reason}; publish one that fits, or put its text where this process looks for it"
+    )]
+    Schema {
+        /// The topic.
+        topic: &'static str,
+        /// The schema's number and hash.
+        schema: String,
+        /// Why not.
+        reason: String,
+    },
     /// Rows do not have the topic's schema.
     #[error("rows do not have the topic's schema: {0}")]
     Rows(#[from] arrow::error::ArrowError),
@@ -119,12 +138,14 @@ impl LogError {
             | Self::Changed { .. }
             | Self::Grown { .. }
             | Self::MisSorted { .. }
-            | Self::Position { .. } => true,
+            | Self::Position { .. }
+            | Self::Schema { .. } => true,
             Self::Folder { .. }
             | Self::NotInput { .. }
             | Self::File { .. }
             | Self::Format { .. }
             | Self::Column { .. }
+            | Self::Topic { .. }
             | Self::Rows(_) => false,
         }
     }

@@ -63,9 +63,10 @@ impl Gathered {
         self.batches.push(batch);
     }
 
-    /// Adds a record that does not become a row.
-    pub(crate) fn reject(&mut self, place: &Place, row: u64, reason: &'static str, cause: &str) {
-        self.rejects.push(Reject { offset: Offset(self.offset(row)), reason, detail: place.detail(row, cause) });
+    /// Adds a record that does not become a row. Without a place its offset alone says where it lies.
+    pub(crate) fn reject(&mut self, place: Option<&Place>, row: u64, reason: &'static str, cause: &str) {
+        let detail = place.map_or_else(|| cause.to_string(), |place| place.detail(row, cause));
+        self.rejects.push(Reject { offset: Offset(self.offset(row)), reason, detail });
     }
 
     /// Everything in order of offset.
@@ -75,6 +76,6 @@ impl Gathered {
             1 => self.batches.swap_remove(0),
             _ => concat_batches(schema, &self.batches)?,
         };
-        Ok(LogBatch { rows, offsets: self.offsets, rejects: self.rejects })
+        Ok(LogBatch { rows, offsets: self.offsets, rejects: self.rejects, appended_us: Vec::new() })
     }
 }

@@ -13,7 +13,10 @@ mod csv;
 mod error;
 mod folder;
 mod gather;
+pub mod group;
 mod identity;
+mod json;
+pub mod kafka;
 mod lines;
 pub mod memory;
 mod names;
@@ -23,6 +26,8 @@ pub mod reason;
 mod screen;
 #[cfg(test)]
 mod testing;
+pub mod topics;
+pub mod wire;
 
 pub use error::LogError;
 pub use folder::FolderLog;
@@ -51,6 +56,8 @@ pub struct LogBatch {
     pub offsets: Vec<i64>,
     /// Records that did not become rows, in order of offset.
     pub rejects: Vec<Reject>,
+    /// When the log took each row, microseconds UTC; empty for a log that does not say.
+    pub appended_us: Vec<i64>,
 }
 
 /// Reads one partition of a log in order. No result depends on the sizes of the polls.

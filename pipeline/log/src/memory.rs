@@ -15,6 +15,10 @@ use schemas::{Offset, Partition};
 
 use crate::{LogBatch, LogError, LogIdentity, LogReader};
 
+mod group;
+
+pub use group::{Call, Hook, Membership, MemoryMember, Moment};
+
 /// What a broker refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MemoryError {
@@ -52,6 +56,9 @@ struct State {
     producers: BTreeMap<String, ProducerState>,
     /// Committed offsets by group, topic and partition.
     committed: BTreeMap<InputPartition, Offset>,
+    groups: BTreeMap<String, group::Group>,
+    /// First offset of partitions whose older records are gone.
+    starts: BTreeMap<(String, Partition), Offset>,
 }
 
 /// Group, topic and partition.
@@ -251,6 +258,13 @@ impl Producer {
     }
 }
 
+/// Where readers of committed rows stop: at the first transaction that is still open.
+fn stable_end(segments: &[Segment]) -> i64 {
+    let is_open = |segment: &&Segment| matches!(segment.visibility, Visibility::Open(_));
+    let open = segments.iter().find(is_open).map(|segment| segment.first);
+    open.or(segments.last().map(Segment::end)).unwrap_or(0)
+}
+
 /// Reads the committed rows of one partition. Offsets of markers and aborted rows count in a poll, so that it never
 /// passes the position asked for; a batch of them alone has no rows.
 #[derive(Debug)]
@@ -271,9 +285,7 @@ impl LogReader for MemoryReader {
         let mut state = self.broker.state();
         let (_, segments) =
             state.partition(&self.topic, self.partition).expect("topics and their partitions are never removed");
-        let is_open = |segment: &&Segment| matches!(segment.visibility, Visibility::Open(_));
-        let stable_end = segments.iter().find(is_open).map(|segment| segment.first);
-        let stable_end = stable_end.or(segments.last().map(Segment::end)).unwrap_or(0);
+        let stable_end = stable_end(segments);
         let wanted = i64::try_from(rows_max.max(1)).unwrap_or(i64::MAX);
         let end = self.position.saturating_add(wanted).min(stable_end);
         if end <= self.position {
@@ -290,7 +302,12 @@ impl LogReader for MemoryReader {
             }
         }
         self.position = end;
-        Ok(Some(LogBatch { rows: concat_batches(&self.schema, &batches)?, offsets, rejects: Vec::new() }))
+        Ok(Some(LogBatch {
+            rows: concat_batches(&self.schema, &batches)?,
+            offsets,
+            rejects: Vec::new(),
+            appended_us: Vec::new(),
+        }))
     }
 
     fn identity(&self) -> LogIdentity {

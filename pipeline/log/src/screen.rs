@@ -14,7 +14,7 @@ use crate::gather::{Gathered, Place};
 use crate::reason;
 
 /// Adds a chunk's records to what a poll gathers. `columns` are the topic's in its order, `rows` the records' numbers
-/// in their file.
+/// in their file or offsets on their broker.
 ///
 /// A record without a readable value in a required column is rejected by the first such column. An optional value
 /// that is unreadable becomes null and is named in the topic's `malformed` column; a topic without one rejects it.
@@ -22,7 +22,7 @@ pub(crate) fn screen(
     schema: &SchemaRef,
     mut columns: Vec<Column>,
     rows: &[u64],
-    place: &Place,
+    place: Option<&Place>,
     gathered: &mut Gathered,
 ) -> Result<(), ArrowError> {
     let malformed_index = schema.index_of(MALFORMED).ok();

@@ -77,7 +77,7 @@ pub(crate) fn read_all(log: &mut dyn LogReader, rows_max: usize, schema: &Schema
 pub(crate) fn joined(polls: Vec<LogBatch>, schema: &SchemaRef) -> LogBatch {
     let batches: Vec<RecordBatch> = polls.iter().map(|poll| poll.rows.clone()).collect();
     let rows = concat_batches(schema, &batches).unwrap();
-    let mut all = LogBatch { rows, offsets: Vec::new(), rejects: Vec::new() };
+    let mut all = LogBatch { rows, offsets: Vec::new(), rejects: Vec::new(), appended_us: Vec::new() };
     for poll in polls {
         all.offsets.extend(poll.offsets);
         all.rejects.extend(poll.rejects);

@@ -9,7 +9,7 @@ use schemas::Offset;
 use schemas::unit::BundleSource;
 
 use crate::buffer::TableBuffers;
-use crate::snapshot::{Snapshot, SnapshotStore};
+use crate::snapshot::{Snapshot, SnapshotStore, Snapshots};
 use crate::{Chain, RunnerError, Tables};
 
 /// Bounds of a run.
@@ -100,10 +100,11 @@ pub fn run(
     let mut buffers = TableBuffers::new(chain.topic(), chain.partition(), ledger);
     let replay_end = frontiers.values().copied().max().unwrap_or_default();
     let mut last_snapshot = plan.snapshot;
-    if plan.snapshot.is_none() && replay_end == Offset(0) {
-        // It says which logic wrote the first rows, should this run die before it has written them all.
+    let is_first = plan.snapshot.is_none() && replay_end == Offset(0);
+    if is_first || snapshot.is_some_and(|snapshot| snapshot.logic != logic_of(chain)) {
+        // It says which logic wrote the rows from here on, should this run die before it has written them all.
         take_snapshot(chain, log.as_ref(), surroundings.snapshots, &mut buffers)?;
-        last_snapshot = Some(Offset(0));
+        last_snapshot = Some(log.position());
     }
 
     while !surroundings.stop.load(Ordering::Relaxed) {
@@ -141,7 +142,7 @@ fn rows_to(position: Offset, step: i64) -> usize {
     usize::try_from(step - position.0.rem_euclid(step)).unwrap_or(usize::MAX)
 }
 
-fn logic_of(chain: &Chain) -> BTreeMap<String, u32> {
+pub(crate) fn logic_of(chain: &Chain) -> BTreeMap<String, u32> {
     chain.units().iter().map(|unit| (unit.name().to_string(), unit.logic_version())).collect()
 }
 
@@ -158,13 +159,14 @@ fn choose_start(
         outputs: frontiers,
         log_start: Offset(0),
         log_partitions: 1,
+        output_partitions: &BTreeMap::new(),
         logic: &logic,
     })?;
     let snapshot = snapshots.into_iter().find(|snapshot| Some(snapshot.at) == plan.snapshot);
     Ok((plan, snapshot))
 }
 
-fn restore(chain: &mut Chain, snapshot: &Snapshot, bundles: &dyn BundleSource) -> Result<(), RunnerError> {
+pub(crate) fn restore(chain: &mut Chain, snapshot: &Snapshot, bundles: &dyn BundleSource) -> Result<(), RunnerError> {
     for unit in chain.units_mut() {
         let state =
             snapshot.states.iter().find(|(name, _)| name == unit.name()).ok_or_else(|| RunnerError::Snapshot {
@@ -187,7 +189,7 @@ fn commit(
     for (table, app_id) in names {
         if buffers.ledger().frontier(table) < next {
             let rows = buffers.take(table)?;
-            tables.commit(table, &rows, app_id, next)?;
+            tables.commit(table, &rows, &[(app_id.clone(), next)])?;
             buffers.ledger().committed(table, next)?;
         }
     }
@@ -213,6 +215,7 @@ fn take_snapshot(
         logic: logic_of(chain),
         identity: log.identity(),
         states,
+        output_partitions: BTreeMap::new(),
     };
     store.write(permit, &snapshot)?;
     Ok(())

@@ -8,11 +8,12 @@
 mod buffer;
 mod chain;
 mod drive;
+pub mod group;
 mod snapshot;
 
 pub use chain::Chain;
 pub use drive::{OpenLog, Progress, Report, Settings, Surroundings, run};
-pub use snapshot::{Snapshot, SnapshotStore};
+pub use snapshot::{Snapshot, SnapshotStore, Snapshots};
 
 use arrow::array::RecordBatch;
 use schemas::Offset;
@@ -22,9 +23,12 @@ pub trait Tables {
     /// The commit frontier of `app_id` in `table`: everything below it is in the table. `None`: never committed.
     fn frontier(&mut self, table: &str, app_id: &str) -> Result<Option<Offset>, TableError>;
 
-    /// Commits rows (possibly none) and the new frontier in one step. Fenced: another writer with the same app id
-    /// makes this fail and nothing is written.
-    fn commit(&mut self, table: &str, rows: &[RecordBatch], app_id: &str, next: Offset) -> Result<(), TableError>;
+    /// Commits rows (possibly none) and the new frontier of each app id in one step. Fenced: another writer with one of
+    /// the app ids makes this fail and nothing is written.
+    fn commit(&mut self, table: &str, rows: &[RecordBatch], frontiers: &[(String, Offset)]) -> Result<(), TableError>;
+
+    /// Forgets every frontier that was asked for: another process may have written since.
+    fn refresh(&mut self);
 }
 
 /// A table could not be read or written.
@@ -75,6 +79,17 @@ pub enum RunnerError {
         /// What is missing and where it was looked for.
         reason: String,
     },
+    /// The group or its log cannot be used before somebody acts.
+    #[error(transparent)]
+    Group(#[from] log::group::GroupError),
+    /// One failure after the other and no commit in between.
+    #[error("no progress after {failures} failures in a row, the last was {last}; see to that and start again")]
+    Stuck {
+        /// How many.
+        failures: u32,
+        /// What the last one said.
+        last: String,
+    },
     /// Rows do not fit the schema that their unit declared.
     #[error("rows of output {output} do not fit: {reason}")]
     Rows {
@@ -93,7 +108,9 @@ impl RunnerError {
             Self::Log(error) => error.is_refusal(),
             Self::Table(error) => error.fenced,
             Self::Unit(error) => matches!(error, schemas::unit::UnitError::NotLoadable { .. }),
-            Self::Frontier(_) | Self::Snapshot { .. } | Self::Rows { .. } => false,
+            Self::Frontier(_) | Self::Snapshot { .. } | Self::Rows { .. } | Self::Group(_) | Self::Stuck { .. } => {
+                false
+            }
         }
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use frontier::{SnapshotHead, SnapshotPermit};
@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use crate::RunnerError;
 
 const MAGIC: &[u8; 8] = b"TILLSNAP";
-/// Raised when the layout changes; a reader knows every version up to its own.
-const FORMAT_VERSION: u32 = 1;
+/// Raised when the layout changes; a reader knows every version up to its own. Format 1 has no counts of outputs.
+const FORMAT_VERSION: u32 = 2;
 /// Snapshots kept: the newest, and one more should the newest be damaged.
 const SNAPSHOTS_KEPT: usize = 2;
 const SUFFIX: &str = "snapshot";
@@ -37,19 +37,41 @@ pub struct Snapshot {
     pub identity: LogIdentity,
     /// Saved bytes of each unit, in chain order.
     pub states: Vec<(String, Vec<u8>)>,
+    /// Number of partitions of each topic that the unit writes to; none for tables.
+    pub output_partitions: BTreeMap<String, u32>,
+}
+
+/// The body in format 1.
+#[derive(Deserialize)]
+struct SnapshotV1 {
+    at: Offset,
+    outputs: Vec<String>,
+    partitions: u32,
+    logic: BTreeMap<String, u32>,
+    identity: LogIdentity,
+    states: Vec<(String, Vec<u8>)>,
+}
+
+impl From<SnapshotV1> for Snapshot {
+    fn from(old: SnapshotV1) -> Self {
+        let SnapshotV1 { at, outputs, partitions, logic, identity, states } = old;
+        Self { at, outputs, partitions, logic, identity, states, output_partitions: BTreeMap::new() }
+    }
 }
 
 impl Snapshot {
-    fn to_bytes(&self) -> Result<Vec<u8>, postcard::Error> {
+    /// The snapshot as it is stored; equal snapshots give equal bytes.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let mut bytes = Vec::from(*MAGIC);
         bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        let mut bytes = postcard::to_extend(self, bytes)?;
+        let mut bytes = postcard::to_extend(self, bytes).map_err(|error| error.to_string())?;
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
         Ok(bytes)
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
+    /// The inverse of [`Snapshot::to_bytes`], for every format up to this program's; the error says what is wrong.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
         let body_end = bytes.len().checked_sub(32).ok_or("shorter than its checksum")?;
         let (content, digest) = bytes.split_at(body_end);
         if Sha256::digest(content).as_slice() != digest {
@@ -58,6 +80,7 @@ impl Snapshot {
         let body = content.strip_prefix(MAGIC).ok_or("it is not a snapshot")?;
         let (version, body) = body.split_first_chunk::<4>().ok_or("it is not a snapshot")?;
         match u32::from_le_bytes(*version) {
+            1 => postcard::from_bytes(body).map(SnapshotV1::into).map_err(|error| error.to_string()),
             FORMAT_VERSION => postcard::from_bytes(body).map_err(|error| error.to_string()),
             other => Err(format!("it has format {other}, this program reads up to {FORMAT_VERSION}")),
         }
@@ -69,9 +92,21 @@ impl Snapshot {
             at: self.at,
             outputs: self.outputs.iter().cloned().collect(),
             partitions: self.partitions,
+            output_partitions: self.output_partitions.clone(),
             logic: self.logic.clone(),
         }
     }
+}
+
+/// Keeps one partition's snapshots.
+pub trait Snapshots {
+    /// Every readable snapshot, oldest first. A damaged one is passed over with a warning where an older one is left,
+    /// and is an error where it was the only one.
+    fn load_all(&self) -> Result<Vec<Snapshot>, RunnerError>;
+
+    /// Writes a snapshot durably, as a whole or not at all, and removes old ones; returns its size in bytes. The permit
+    /// proves that every output has reached S (I-2).
+    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError>;
 }
 
 /// The folder that holds one partition's snapshots.
@@ -88,7 +123,7 @@ impl SnapshotStore {
         for entry in fs::read_dir(folder).map_err(|error| failed(folder, error))? {
             let path = entry.map_err(|error| failed(folder, error))?.path();
             if path.extension().is_some_and(|extension| extension == "tmp") {
-                fs::remove_file(&path).map_err(|error| failed(&path, error))?;
+                remove(&path)?;
             }
         }
         Ok(store)
@@ -106,15 +141,20 @@ impl SnapshotStore {
         paths.sort();
         Ok(paths)
     }
+}
 
-    /// Every readable snapshot, oldest first. A damaged one is passed over with a warning where an older one is left,
-    /// and is an error where it was the only one.
-    pub fn load_all(&self) -> Result<Vec<Snapshot>, RunnerError> {
+impl Snapshots for SnapshotStore {
+    fn load_all(&self) -> Result<Vec<Snapshot>, RunnerError> {
         let paths = self.paths()?;
         let mut snapshots = Vec::new();
         let mut damaged = None;
         for path in &paths {
-            let bytes = fs::read(path).map_err(|error| failed(path, error))?;
+            let bytes = match fs::read(path) {
+                Ok(bytes) => bytes,
+                // Another process has written newer ones meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(failed(path, error)),
+            };
             match Snapshot::from_bytes(&bytes) {
                 Ok(snapshot) => snapshots.push(snapshot),
                 Err(reason) => {
@@ -129,15 +169,14 @@ impl SnapshotStore {
         }
     }
 
-    /// Writes a snapshot durably (temporary name, fsync, rename, fsync of the folder) and removes old ones.
-    /// The permit proves that every output has reached S (I-2).
-    pub fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<PathBuf, RunnerError> {
+    /// By temporary name, fsync, rename, fsync of the folder.
+    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
         assert_eq!(permit.at(), snapshot.at, "I-2: a permit is for one S");
         let path = self.folder.join(format!("{:020}.{SUFFIX}", snapshot.at.0));
-        let bytes = snapshot
-            .to_bytes()
-            .map_err(|error| RunnerError::Snapshot { path: path.display().to_string(), reason: error.to_string() })?;
-        let temporary = path.with_extension("tmp");
+        let bytes =
+            snapshot.to_bytes().map_err(|reason| RunnerError::Snapshot { path: path.display().to_string(), reason })?;
+        // Two processes may write the same snapshot, where one does not know yet that it lost the partition.
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&temporary)?;
             file.write_all(&bytes)?;
@@ -148,9 +187,17 @@ impl SnapshotStore {
         write().map_err(|error| failed(&path, error))?;
         let paths = self.paths()?;
         for old in &paths[..paths.len().saturating_sub(SNAPSHOTS_KEPT)] {
-            fs::remove_file(old).map_err(|error| failed(old, error))?;
+            remove(old)?;
         }
-        Ok(path)
+        Ok(bytes.len() as u64)
+    }
+}
+
+/// Removes a file that another process may have removed already.
+fn remove(path: &Path) -> Result<(), RunnerError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path, error)),
+        _ => Ok(()),
     }
 }
 

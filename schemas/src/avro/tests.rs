@@ -34,8 +34,11 @@ fn todays_schemas_read_what_published_ones_wrote() {
         if let Some(problem) = incompatibility(&published, &schema_of(topic, &schema)) {
             panic!("{}: {problem}", path.display());
         }
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(PUBLISHED.contains(&(topic, text.as_str())), "{}: not among the published texts", path.display());
         compared += 1;
     }
+    assert_eq!(compared, PUBLISHED.len());
     assert!(compared >= topics::all().len());
 }
 

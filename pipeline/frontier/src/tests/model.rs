@@ -89,11 +89,19 @@ fn start(disk: &Disk, fault: Fault) -> Result<Process, String> {
             at: Offset(*at),
             outputs: OUTPUTS.map(str::to_string).into(),
             partitions: 1,
+            output_partitions: BTreeMap::new(),
             logic: logic.clone(),
         })
         .collect();
     let outputs = named(disk.frontiers);
-    let found = Found { snapshots: &heads, outputs: &outputs, log_start: Offset(0), log_partitions: 1, logic: &logic };
+    let found = Found {
+        snapshots: &heads,
+        outputs: &outputs,
+        log_start: Offset(0),
+        log_partitions: 1,
+        output_partitions: &BTreeMap::new(),
+        logic: &logic,
+    };
     let plan = plan(&found).map_err(|refusal| refusal.to_string())?;
     let state = plan.snapshot.map_or(0, |at| disk.snapshots[&at.0]);
     let largest = disk.frontiers.into_iter().max().unwrap_or_default();

@@ -176,7 +176,7 @@ fn more_lines_than_a_chunk_holds_keep_their_order() {
 }
 
 /// Lines of every sort that the rules know, and arbitrary bytes.
-fn any_line() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn any_line() -> impl Strategy<Value = Vec<u8>> {
     let known = [
         swipe(""),
         swipe(r#""amount_minor":12,"stan":17"#),

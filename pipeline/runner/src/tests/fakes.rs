@@ -91,7 +91,7 @@ pub(super) fn batch_of(records: &[Record], first: i64) -> LogBatch {
         ("control_id", text(2)),
         ("control_hash", text(3)),
     ];
-    LogBatch { rows: RecordBatch::try_from_iter(columns).unwrap(), offsets, rejects }
+    LogBatch { rows: RecordBatch::try_from_iter(columns).unwrap(), offsets, rejects, appended_us: Vec::new() }
 }
 
 impl LogReader for FakeLog {
@@ -172,13 +172,14 @@ impl Tables for FakeTables {
         Ok(self.frontiers.get(table).copied())
     }
 
-    fn commit(&mut self, table: &str, rows: &[RecordBatch], app_id: &str, next: Offset) -> Result<(), TableError> {
+    fn commit(&mut self, table: &str, rows: &[RecordBatch], frontiers: &[(String, Offset)]) -> Result<(), TableError> {
+        let [(app_id, next)] = frontiers else { panic!("a chain has one app id a table: {frontiers:?}") };
         assert!(app_id.ends_with("/transactions/3"), "{app_id}");
         if self.before.blows() {
             return Err(self.failure(table));
         }
         let frontier = self.frontiers.get(table).copied().unwrap_or_default();
-        assert!(next > frontier, "a commit to {table} must move its frontier");
+        assert!(*next > frontier, "a commit to {table} must move its frontier");
         for batch in rows {
             let offsets = batch.column_by_name(SOURCE_OFFSET).unwrap().as_primitive::<Int64Type>().values();
             assert!(offsets.iter().all(|offset| (frontier.0..next.0).contains(offset)), "I-1: {table} {offsets:?}");
@@ -186,9 +187,11 @@ impl Tables for FakeTables {
             assert!(topics.iter().all(|topic| topic == Some(TOPIC)));
             self.rows.entry(table.to_string()).or_default().extend(lines(offsets, batch));
         }
-        self.frontiers.insert(table.to_string(), next);
+        self.frontiers.insert(table.to_string(), *next);
         if self.after.blows() { Err(self.failure(table)) } else { Ok(()) }
     }
+
+    fn refresh(&mut self) {}
 }
 
 /// A unit whose state is one number into which each record is folded.

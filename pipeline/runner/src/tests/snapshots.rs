@@ -108,7 +108,7 @@ fn what_is_no_snapshot_is_named() {
         (whole[..whole.len() - 1].to_vec(), "its checksum does not fit its content"),
         (with_digest(b"something".to_vec()), "it is not a snapshot"),
         (with_digest(b"TILLSNAP\x01".to_vec()), "it is not a snapshot"),
-        (with_digest(later), "it has format 9, this program reads up to 1"),
+        (with_digest(later), "it has format 9, this program reads up to 2"),
     ];
     for (bytes, expected) in cases {
         std::fs::write(&path, bytes).unwrap();
@@ -120,6 +120,25 @@ fn what_is_no_snapshot_is_named() {
     assert!(matches!(world.run(Crash::Never, &[5]), Err(RunnerError::Snapshot { .. })), "a body cut short");
     std::fs::write(&path, whole).unwrap();
     assert_eq!(world.run(Crash::Never, &[5]).unwrap().loaded_snapshot, Some(Offset(5)));
+}
+
+/// Fails if a body without the counts of outputs, as format 1 has it, cannot be read any more.
+#[test]
+fn a_snapshot_of_format_1_is_read() {
+    let mut world = World::new(&log_of(5));
+    world.run(Crash::Never, &[5]).unwrap();
+    std::fs::remove_file(world.snapshot_folder().join(name(4))).unwrap();
+    let path = world.snapshot_folder().join(name(5));
+    let whole = std::fs::read(&path).unwrap();
+    let (body, counts) = whole[..whole.len() - 32].split_at(whole.len() - 33);
+    assert_eq!(counts, [0], "a file run writes to no topics");
+    let mut old = body.to_vec();
+    old[8] = 1;
+    let digest = <sha2::Sha256 as sha2::Digest>::digest(&old);
+    old.extend_from_slice(&digest);
+    std::fs::write(&path, old).unwrap();
+    let report = world.run(Crash::Never, &[5]).unwrap();
+    assert_eq!((report.loaded_snapshot, report.started_at), (Some(Offset(5)), Offset(5)));
 }
 
 /// Fails if `open` leaves it, or `load_all` reads it.

@@ -208,8 +208,9 @@ pub(super) fn drive(items: &[Item], cuts: &[bool], restores: &[bool]) -> (Vec<Li
         }
         if cut && restores.get(place).copied().unwrap_or_default() {
             let saved = unit.save().unwrap();
-            unit = AuthorizeUnit::new();
+            let before = std::mem::take(&mut unit);
             unit.restore(&saved, &shelf).unwrap();
+            assert!(unit.memory.has_indexes_of(&before.memory), "a restore made other indexes");
         }
     }
     lines.sort_by_key(|line| line.output);

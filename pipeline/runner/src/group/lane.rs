@@ -1,0 +1,159 @@
+//! One input partition of a unit with topics as outputs: its state, its frontiers, its snapshots.
+
+use std::collections::BTreeMap;
+
+use frontier::{Found, Ledger};
+use log::group::TopicPartition;
+use log::{LogBatch, LogIdentity};
+use schemas::Offset;
+use schemas::unit::{BundleSource, Unit};
+
+use super::fold::{Fold, Step};
+use super::member::{Fault, Member};
+use super::planted::{Bug, is_planted};
+use super::route::Counts;
+use crate::drive::{logic_of, restore};
+use crate::{RunnerError, Snapshot, Snapshots};
+
+/// The one output of a lane as its frontier sees it: all topics commit together, with the group's offset.
+const GROUP: &str = "group";
+
+/// State and frontiers of one partition.
+pub(crate) struct Lane {
+    fold: Fold,
+    place: TopicPartition,
+    partitions: u16,
+    output_partitions: BTreeMap<String, u32>,
+    ledger: Ledger,
+    store: Box<dyn Snapshots>,
+    /// Next offset to read.
+    position: Offset,
+    /// S of the newest snapshot.
+    snapshot_at: Option<Offset>,
+}
+
+/// What every lane of a unit shares.
+pub(crate) struct Common<'a> {
+    pub(crate) bundles: &'a dyn BundleSource,
+    /// Partitions of the input.
+    pub(crate) partitions: u16,
+    /// Partitions of the outputs.
+    pub(crate) counts: Counts,
+}
+
+impl Lane {
+    /// Plans the start of a partition and loads its state, or refuses.
+    pub(crate) fn open(
+        unit: Box<dyn Unit>,
+        place: TopicPartition,
+        store: Box<dyn Snapshots>,
+        common: &Common<'_>,
+        member: &mut Member<'_>,
+    ) -> Result<Self, Fault> {
+        // Before the offset is asked for: while this member does not know yet that it lost the partition, another may
+        // commit and snapshot, and a snapshot ahead of an offset read earlier would look as if that went back.
+        let snapshots = store.load_all()?;
+        let committed = member.call(|log| log.committed(place))?.unwrap_or_default();
+        let bounds = member.call(|log| log.bounds(place))?;
+        let mut fold = Fold::new(unit, place, common.partitions);
+        let heads: Vec<_> = snapshots.iter().map(Snapshot::head).collect();
+        let frontiers = BTreeMap::from([(GROUP.to_string(), committed)]);
+        let output_partitions: BTreeMap<String, u32> =
+            common.counts.iter().map(|(topic, count)| ((*topic).to_string(), u32::from(*count))).collect();
+        let logic = logic_of(fold.chain());
+        let plan = frontier::plan(&Found {
+            snapshots: &heads,
+            outputs: &frontiers,
+            log_start: bounds.start,
+            log_partitions: u32::from(common.partitions),
+            output_partitions: &output_partitions,
+            logic: &logic,
+        })?;
+        let ledger = Ledger::new(&plan, frontiers);
+        ledger.check_end(bounds.end)?;
+        let snapshot = snapshots.into_iter().find(|snapshot| Some(snapshot.at) == plan.snapshot);
+        if let Some(snapshot) = &snapshot {
+            restore(fold.chain_mut(), snapshot, common.bundles)?;
+        }
+        // A snapshot of other logic is no proof of which logic writes the rows from here on.
+        let current =
+            snapshot.filter(|snapshot| snapshot.logic == logic && snapshot.output_partitions == output_partitions);
+        Ok(Self {
+            fold,
+            place,
+            partitions: common.partitions,
+            output_partitions,
+            ledger,
+            store,
+            position: plan.read_from,
+            snapshot_at: current.map(|snapshot| snapshot.at),
+        })
+    }
+
+    pub(crate) fn position(&self) -> Offset {
+        self.position
+    }
+
+    /// Whether its rows are not all committed, or not its position.
+    pub(crate) fn lags(&self) -> bool {
+        self.ledger.frontier(GROUP) < self.position
+    }
+
+    /// The next multiple of the step, if it comes before or at `next`: a place in the log, so that it does not depend on
+    /// where batches end. It may fall into a gap.
+    pub(crate) fn cut(&self, next: Offset, step: i64) -> Option<Offset> {
+        let multiple = Offset(self.position.0 - self.position.0.rem_euclid(step) + step);
+        (multiple <= next).then_some(multiple)
+    }
+
+    /// Folds records; everything below `next` has been read then.
+    pub(crate) fn feed(&mut self, batch: LogBatch, next: Offset, common: &Common<'_>) -> Result<Step, RunnerError> {
+        let frontier = if is_planted(Bug::SuppressNothing) { Offset(0) } else { self.ledger.frontier(GROUP) };
+        let step = self.fold.feed(batch, common.bundles, &common.counts, frontier)?;
+        self.position = self.position.max(next);
+        Ok(step)
+    }
+
+    /// Notes that everything up to the position is committed.
+    pub(crate) fn committed(&mut self) -> Result<(), Fault> {
+        Ok(self.ledger.committed(GROUP, self.position)?)
+    }
+
+    /// Writes a snapshot where the lane stands, if there is none yet; returns its size.
+    pub(crate) fn snapshot(&mut self) -> Result<Option<u64>, RunnerError> {
+        if self.snapshot_at == Some(self.position) {
+            return Ok(None);
+        }
+        let permit = self.ledger.permit(self.position)?;
+        let mut states = Vec::new();
+        for unit in self.fold.chain().units() {
+            states.push((unit.name().to_string(), unit.save()?));
+        }
+        let snapshot = Snapshot {
+            at: self.position,
+            outputs: vec![GROUP.to_string()],
+            partitions: u32::from(self.partitions),
+            logic: logic_of(self.fold.chain()),
+            identity: LogIdentity::default(),
+            states,
+            output_partitions: self.output_partitions.clone(),
+        };
+        let bytes = self.store.write(permit, &snapshot)?;
+        self.snapshot_at = Some(self.position);
+        Ok(Some(bytes))
+    }
+
+    /// Whether no snapshot says yet which logic writes the next rows.
+    pub(crate) fn needs_first_snapshot(&self) -> bool {
+        self.snapshot_at.is_none() && !self.is_replaying()
+    }
+
+    fn is_replaying(&self) -> bool {
+        self.position < self.ledger.frontier(GROUP)
+    }
+
+    /// The partition.
+    pub(crate) fn place(&self) -> TopicPartition {
+        self.place
+    }
+}
