@@ -1,7 +1,8 @@
 //! `till lag`: how far each unit is behind its input, and whether it has caught up.
 //!
 //! Caught up means that no readable record lies at or after the committed offset, which only reading can tell: offsets
-//! have gaps where transactions ended, so a difference of offsets is no number of records. Units are asked in the order
+//! have gaps where transactions ended, so a difference of offsets is no number of records; and that no transaction is
+//! open there, behind which more may come to light. Units are asked in the order
 //! of the flow: what a unit that has caught up has written is there when the next one is asked, so one pass over all of
 //! them says whether everything has come to rest.
 
@@ -145,10 +146,13 @@ fn standing(
     committed: Option<Offset>,
 ) -> Result<Standing, Failure> {
     let TopicPartition { topic, partition } = of;
+    // First: what an open transaction hides comes to light when it ends.
+    let is_open = admin.has_open_transaction(topic, partition)?;
     let bounds = admin.bounds(topic, partition)?;
     let from = committed.unwrap_or_default().max(bounds.start);
     // Below the end there may be nothing but ends of transactions.
-    let caught_up = from >= bounds.end || !admin.has_records_after(topic, partition, from)?;
+    let is_at_end = from >= bounds.end || !admin.has_records_after(topic, partition, from)?;
+    let caught_up = is_at_end && !is_open;
     let offsets_left = if caught_up { 0 } else { bounds.end.0 - from.0 };
     Ok(Standing { unit, topic, partition, committed, end: bounds.end, offsets_left, caught_up })
 }

@@ -353,6 +353,7 @@ fn schedules_of_faults_lose_and_double_nothing() {
         // The broker is stopped in order and its data stay; the next schedule gets another one.
         on.broker.stop().unwrap();
         let (site, data) = (folder.keep(), on.folder.keep());
+        println!("{}", verdict.findings.join("\n"));
         failed.push(format!(
             "seed {seed}: {}\nstory: {}\nlake, state and what its processes said: {}\ntopics (schedule-{seed}.*): \
              cargo xtask kafka up --dir {}\nagain: TILL_SCHEDULE_SEED={seed} TILL_SCHEDULES=1",

@@ -29,6 +29,7 @@ pub struct Counts {
 pub struct Admin {
     settings: Settings,
     observer: Observer,
+    uncommitted: Observer,
     client: AdminClient<DefaultClientContext>,
     call_timeout: Duration,
 }
@@ -39,9 +40,10 @@ impl Admin {
         settings.check()?;
         let group = settings.group("observer");
         let observer = Observer::connect(settings, &group)?;
+        let uncommitted = Observer::connect_with(&settings.uncommitted(&group), settings)?;
         let client = AdminClient::from_config(&settings.observer(&group))
             .map_err(|error| failed("making an admin client", &error))?;
-        Ok(Self { settings: settings.clone(), observer, client, call_timeout: settings.call_timeout })
+        Ok(Self { settings: settings.clone(), observer, uncommitted, client, call_timeout: settings.call_timeout })
     }
 
     /// Every topic with the numbers of its partitions and their copies; those of Kafka's own (`__...`) are left out.
@@ -106,6 +108,13 @@ impl Admin {
     /// First offset of a partition, and the end for readers of committed records.
     pub fn bounds(&self, topic: &str, partition: Partition) -> Result<Bounds, GroupError> {
         self.observer.bounds(topic, partition)
+    }
+
+    /// Whether a transaction is open in a partition. What lies behind its start is hidden from readers until it ends: its
+    /// producer commits or aborts it, or the broker does where that is dead.
+    pub fn has_open_transaction(&self, topic: &str, partition: Partition) -> Result<bool, GroupError> {
+        let stable = self.observer.bounds(topic, partition)?.end;
+        Ok(stable < self.uncommitted.bounds(topic, partition)?.end)
     }
 
     /// Offsets that a group has committed, in the order asked for; `None`: never.

@@ -256,6 +256,10 @@ impl ConsumerContext for ObserverContext {}
 
 fn report(level: RDKafkaLogLevel, facility: &str, message: &str) {
     match level {
+        // A property that is passed through and belongs to the other kind of client.
+        RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
+            tracing::debug!(target: "till::kafka", "{facility}: {message}");
+        }
         // A coordinator that is just loading; the client asks again by itself.
         RDKafkaLogLevel::Warning if facility == "GETPID" => {
             tracing::info!(target: "till::kafka", "{facility}: {message}")

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
+use rdkafka::ClientConfig;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -38,8 +39,13 @@ pub(super) struct Observer {
 impl Observer {
     /// Connects; fails within about 5 s when no broker answers, and at once when one refuses.
     pub(super) fn connect(settings: &Settings, group: &str) -> Result<Self, GroupError> {
+        Self::connect_with(&settings.observer(group), settings)
+    }
+
+    /// The same with another configuration of the client.
+    pub(super) fn connect_with(config: &ClientConfig, settings: &Settings) -> Result<Self, GroupError> {
         let doing = "connecting to kafka";
-        let consumer = BaseConsumer::from_config_and_context(&settings.observer(group), ObserverContext::default())
+        let consumer = BaseConsumer::from_config_and_context(config, ObserverContext::default())
             .map_err(|error| failed(doing, &error))?;
         let topic_prefix = settings.topic_prefix.clone();
         let observer = Self { consumer: Some(consumer), call_timeout: settings.call_timeout, topic_prefix };

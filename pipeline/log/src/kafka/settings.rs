@@ -49,9 +49,12 @@ const PREFETCH_PARTITION_KIB: std::ops::RangeInclusive<usize> = 512..=16 * 1024;
 /// not count.
 const PREFETCH_RECORDS: usize = 200_000;
 const PREFETCH_PARTITION_RECORDS: std::ops::RangeInclusive<usize> = 1_000..=50_000;
-/// How long a broker may hold back a fetch that has nothing to give. A new partition waits for the fetch that is under
-/// way, so it is short; the price is this many empty answers a second.
-const FETCH_WAIT_MS: &str = "50";
+/// How long a broker may hold back a fetch that has less than [`FETCH_BYTES`] to give. Answers wait for it, and so does a
+/// new partition, so it is short; the price is this many answers a second.
+const FETCH_WAIT_MS: &str = "10";
+/// Bytes that a fetch waits for. Without it every record that a broker takes is an answer of its own: at a thousand
+/// swipes a second fetches alone kept a core of the broker busy, and answers took thirty times as long.
+const FETCH_BYTES: &str = "65536";
 /// Pause before a full queue of fetched records is looked at again; the default of a second halves a fast reader's
 /// throughput.
 const FETCH_BACKOFF_MS: &str = "5";
@@ -190,6 +193,13 @@ impl Settings {
         self.passed_through(self.consumer(group))
     }
 
+    /// The same, which sees open transactions too.
+    pub(super) fn uncommitted(&self, group: &str) -> ClientConfig {
+        let mut config = self.observer(group);
+        config.set("isolation.level", "read_uncommitted");
+        config
+    }
+
     /// The transactional producer of a unit's outputs.
     pub(super) fn transactional(&self, unit: &str) -> ClientConfig {
         let mut config = self.producing();
@@ -219,7 +229,8 @@ impl Settings {
             .set("enable.partition.eof", "true")
             .set("allow.auto.create.topics", "false")
             .set("fetch.queue.backoff.ms", FETCH_BACKOFF_MS)
-            .set("fetch.wait.max.ms", FETCH_WAIT_MS);
+            .set("fetch.wait.max.ms", FETCH_WAIT_MS)
+            .set("fetch.min.bytes", FETCH_BYTES);
         config
     }
 
@@ -281,6 +292,7 @@ mod tests {
         let tunable = [
             "client.id",
             "compression.type",
+            "fetch.min.bytes",
             "fetch.queue.backoff.ms",
             "fetch.wait.max.ms",
             "linger.ms",
