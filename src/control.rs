@@ -20,7 +20,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use decode::DecodeUnit;
 use decode::keys::KeyRing;
 use log::kafka::{Admin, Feeder};
-use log::wire::{Encoder, Format};
+use log::wire::{Decoder, Encoder, Format};
 use schemas::ids::ContentHash;
 use schemas::unit::{Control, ControlChange, Unit};
 use schemas::{Offset, Partition, topics};
@@ -28,8 +28,8 @@ use serde_json::json;
 
 use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
-use crate::wiring::{load_keys, write_durably};
-use crate::{clock, kafka, output};
+use crate::wiring::{load_keys, start_runtime, write_durably};
+use crate::{clock, kafka, output, registry};
 
 /// Topic that keeps every control record once.
 pub const CONTROL: &str = "control";
@@ -45,7 +45,7 @@ pub struct ControlArgs {
 
 #[derive(Subcommand)]
 enum ControlCommand {
-    /// Bring bundles and keys into force, those for decode first.
+    /// Bring bundles, keys and writers' schemas into force, those for decode first.
     Publish(PublishArgs),
 }
 
@@ -65,6 +65,18 @@ struct PublishArgs {
     /// and check values travel.
     #[arg(long, value_name = "DIR")]
     keys: Option<PathBuf>,
+    /// Topic whose frames are written by the schema.
+    #[arg(long, value_name = "TOPIC", value_parser = ["transactions", "pings", "payments"])]
+    topic: Option<String>,
+    /// Number of the schema in the frames (magic byte 0, four bytes of number, Avro).
+    #[arg(long, value_name = "N", requires = "topic")]
+    schema_id: Option<u32>,
+    /// File with the writer's Avro schema of that number.
+    #[arg(long, value_name = "FILE", requires = "schema_id", conflicts_with = "registry")]
+    schema: Option<PathBuf>,
+    /// Schema registry from which the schema of that number is taken, for example http://localhost:8081.
+    #[arg(long, value_name = "URL", requires = "schema_id")]
+    registry: Option<String>,
     /// One JSON document.
     #[arg(long)]
     json: bool,
@@ -87,15 +99,18 @@ enum Addressee {
 pub struct ControlRecord {
     /// The unit addressed.
     pub unit: String,
-    /// `bundle`, `key_set`, `token_key` or `routing_key`.
+    /// `bundle`, `key_set`, `token_key`, `routing_key` or `schema`.
     pub change_type: String,
     /// Name of what comes into force.
     pub id: String,
-    /// SHA-256 of a bundle or check value of a key, hexadecimal.
+    /// SHA-256 of a bundle or schema, or check value of a key, hexadecimal.
     pub hash: String,
     /// When it is published, microseconds UTC.
     pub received_at_us: i64,
 }
+
+/// Units that control records can address.
+const UNITS: [&str; 3] = ["decode", "authorize", "trips"];
 
 /// Topic that the unit reads.
 pub fn input_of(unit: &str) -> Option<&'static str> {
@@ -215,7 +230,10 @@ impl<'a> Publisher<'a> {
         let count = self.partitions(input)?;
         let all: Vec<Partition> = (0..count).map(|number| Partition(i32::from(number))).collect();
         self.send(input, &record.row(input), &mut |_| all.clone())?;
-        self.send(CONTROL, &record.row(CONTROL), &mut |_| vec![Partition(0)])?;
+        // A schema says how one topic's frames are written, and is in force there alone.
+        if record.change_type != log::wire::SCHEMA_CONTROL {
+            self.send(CONTROL, &record.row(CONTROL), &mut |_| vec![Partition(0)])?;
+        }
         Ok(count)
     }
 
@@ -255,8 +273,9 @@ impl From<Sending> for Failure {
 /// Runs the command.
 pub fn run(args: &ControlArgs) -> Result<(), Failure> {
     let ControlCommand::Publish(args) = &args.command;
-    if args.bundle.is_empty() && args.keys.is_none() {
-        return Err(Failure::usage("nothing to publish").with_help("name a bundle with --bundle or keys with --keys"));
+    if args.bundle.is_empty() && args.keys.is_none() && args.schema_id.is_none() {
+        return Err(Failure::usage("nothing to publish")
+            .with_help("name a bundle with --bundle, keys with --keys or a schema with --schema-id"));
     }
     let config = Config::resolve_with(&args.lake, &args.state, &args.brokers)?;
     let settings = kafka::settings(&config, "control")?;
@@ -267,6 +286,9 @@ pub fn run(args: &ControlArgs) -> Result<(), Failure> {
     for path in &args.bundle {
         let unit = args.unit.ok_or_else(|| Failure::usage("--bundle needs --unit"))?;
         records.push(bundle_record(path, unit, &config)?);
+    }
+    if let Some(id) = args.schema_id {
+        records.push(schema_record(args, id, &config)?);
     }
     let feeder = Feeder::connect(&settings)?;
     let mut publisher = Publisher::new(&feeder, &Admin::connect(&settings)?, &config)?;
@@ -324,6 +346,37 @@ fn bundle_record(path: &Path, unit: Addressee, config: &Config) -> Result<Contro
         id: name.to_string(),
         hash: hash.to_hex(),
         received_at_us,
+    })
+}
+
+/// Checks that a topic's rows can be read from what the schema writes, keeps it among the bundles, and names it.
+fn schema_record(args: &PublishArgs, id: u32, config: &Config) -> Result<ControlRecord, Failure> {
+    let topic = topics::all().into_iter().map(|(topic, _)| topic).find(|topic| Some(*topic) == args.topic.as_deref());
+    let unit = UNITS.into_iter().find(|unit| input_of(unit) == topic);
+    let (Some(topic), Some(unit)) = (topic, unit) else {
+        return Err(Failure::usage("a schema needs the topic that it is for").with_help("name it with --topic"));
+    };
+    let text = match (&args.schema, &args.registry) {
+        (Some(path), _) => std::fs::read_to_string(path)
+            .map_err(|error| Failure::usage(format!("cannot read the schema {}: {error}", path.display())))?,
+        (None, Some(registry)) => registry::schema(&start_runtime()?, registry, id)?,
+        (None, None) => {
+            return Err(Failure::usage(format!("where is schema {id}?"))
+                .with_help("name its file with --schema, or the registry that has it with --registry"));
+        }
+    };
+    let mut decoder = Decoder::new(topic).map_err(Failure::failed)?;
+    decoder.bring_into_force(id, &text).map_err(|error| {
+        Failure::usage(error).with_help("nothing was published: units could not read records written by it")
+    })?;
+    let hash = ContentHash::of(text.as_bytes()).to_hex();
+    keep_bundle(config, &hash, text.as_bytes())?;
+    Ok(ControlRecord {
+        unit: unit.to_string(),
+        change_type: log::wire::SCHEMA_CONTROL.to_string(),
+        id: id.to_string(),
+        hash,
+        received_at_us: clock::now_us(),
     })
 }
 

@@ -19,6 +19,7 @@ mod ops;
 mod output;
 mod progress;
 mod publish;
+mod registry;
 mod run;
 mod simulate;
 mod snapshot;
