@@ -82,7 +82,8 @@ pub fn run(input: &Path, config: &Config, flags: &LiveFlags, as_json: bool) -> R
     let runtime = start_runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&runtime, stop.clone());
-    let mut gateway = Gateway { publisher, swipes, phones: Phones::new(Patience::default()), decisions };
+    let mut gateway =
+        Gateway { publisher, swipes, phones: Phones::new(Patience::default()), decisions, sent_us: Vec::new() };
     let bar = Bars::default().bar("phones", gateway.swipes.keys.len() as u64);
     gateway.play(flags, &stop, &bar)?;
     bar.finish();
@@ -121,13 +122,14 @@ impl Swipes {
         Ok(Self { rows: concat_batches(&schema, &batches).map_err(Failure::failed)?, keys })
     }
 
-    /// Rows from `start` on as the gateway puts them on the log now.
-    fn stamped(&self, start: usize, count: usize, now_us: i64) -> Result<RecordBatch, Failure> {
+    /// Rows from `start` on, as phones sent them at one time and the gateway puts them on the log at another: what a
+    /// phone sends again is what it sent before.
+    fn stamped(&self, start: usize, count: usize, sent_us: i64, received_us: i64) -> Result<RecordBatch, Failure> {
         let rows = self.rows.slice(start, count);
-        let now: ArrayRef = Arc::new(TimestampMicrosecondArray::from_value(now_us, count).with_timezone("UTC"));
         let mut columns = rows.columns().to_vec();
-        for name in ["received_at", "terminal_time"] {
-            columns[rows.schema().index_of(name).map_err(Failure::failed)?] = now.clone();
+        for (name, time_us) in [("received_at", received_us), ("terminal_time", sent_us)] {
+            let times = TimestampMicrosecondArray::from_value(time_us, count).with_timezone("UTC");
+            columns[rows.schema().index_of(name).map_err(Failure::failed)?] = Arc::new(times);
         }
         RecordBatch::try_new(rows.schema(), columns).map_err(Failure::failed)
     }
@@ -143,6 +145,8 @@ struct Gateway<'a> {
     swipes: Swipes,
     phones: Phones,
     decisions: Decisions,
+    /// When each phone swiped, microseconds UTC.
+    sent_us: Vec<i64>,
 }
 
 impl Gateway<'_> {
@@ -182,11 +186,13 @@ impl Gateway<'_> {
             let due_us = start_us + (row as f64 / rate * 1e6) as i64;
             self.phones.swipe(self.swipes.keys[row].clone(), due_us);
         }
+        self.sent_us.resize(end, now_us);
         self.send_swipes(start, end - start, now_us)
     }
 
+    /// Sends swipes of phones that swiped at the same time.
     fn send_swipes(&mut self, start: usize, count: usize, now_us: i64) -> Result<(), Failure> {
-        let rows = self.swipes.stamped(start, count, now_us)?;
+        let rows = self.swipes.stamped(start, count, self.sent_us[start], now_us)?;
         let partitions = self.publisher.partitions(TRANSACTIONS)?;
         let swipes = &self.swipes;
         let mut place = |row: usize| vec![placement::of_key(swipes.merchant(start + row).as_bytes(), partitions)];

@@ -242,7 +242,9 @@ pub fn write_durably(path: &Path, content: &[u8]) -> std::io::Result<()> {
     std::io::Write::write_all(&mut file, content)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
-    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    // A bare name lies in the folder at hand.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
 }
 
 /// Reads the key file of a folder. Without one the published test keys alone are there, which open the readers' frames
