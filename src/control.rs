@@ -28,13 +28,14 @@ use serde_json::json;
 
 use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
+use crate::kafka::UNIT_INPUTS;
 use crate::wiring::{load_keys, start_runtime, write_durably};
 use crate::{clock, kafka, output, registry};
 
 /// Topic that keeps every control record once.
-pub const CONTROL: &str = "control";
+const CONTROL: &str = "control";
 /// Longest wait until the brokers have what was published.
-pub const FLUSH: Duration = Duration::from_secs(60);
+const FLUSH: Duration = Duration::from_secs(60);
 
 /// Publish what comes into force.
 #[derive(Args)]
@@ -109,19 +110,6 @@ pub struct ControlRecord {
     pub received_at_us: i64,
 }
 
-/// Units that control records can address.
-const UNITS: [&str; 3] = ["decode", "authorize", "trips"];
-
-/// Topic that the unit reads.
-pub fn input_of(unit: &str) -> Option<&'static str> {
-    match unit {
-        "decode" => Some("transactions"),
-        "authorize" => Some("payments"),
-        "trips" => Some("pings"),
-        _ => None,
-    }
-}
-
 impl ControlRecord {
     /// The record as one row of a topic: columns that the topic demands and a control record has no use for are empty.
     pub fn row(&self, topic: &str) -> RecordBatch {
@@ -165,7 +153,7 @@ impl<'a> Publisher<'a> {
     pub fn new(feeder: &'a Feeder, admin: &Admin, config: &Config) -> Result<Self, Failure> {
         let mut encoders = BTreeMap::new();
         for (topic, _) in topics::all() {
-            let encoder = Encoder::new(topic, config.kafka.format).map_err(Failure::failed)?;
+            let encoder = Encoder::new(topic, config.kafka.format)?;
             encoders.insert(topic, encoder);
         }
         let partitions = admin.topics()?.into_iter().map(|(topic, counts)| (topic, counts.partitions)).collect();
@@ -179,6 +167,11 @@ impl<'a> Publisher<'a> {
         })
     }
 
+    /// All of a topic's partitions, for what goes to each of them.
+    pub fn everywhere(&self, topic: &str) -> Result<Vec<Partition>, Failure> {
+        Ok((0..self.partitions(topic)?).map(|number| Partition(i32::from(number))).collect())
+    }
+
     /// Sends each row of a batch to the partitions that `place` names for it.
     pub fn send(
         &mut self,
@@ -190,14 +183,13 @@ impl<'a> Publisher<'a> {
         let key = topics::key_column(topic).and_then(|name| rows.column_by_name(name));
         let key = key.and_then(|column| column.as_any().downcast_ref::<StringArray>());
         let encoder = self.encoders.get_mut(topic).expect("there is an encoder for every topic");
-        encoder.encode(rows, &mut |row, payload: &[u8]| -> Result<(), Sending> {
+        encoder.encode(rows, &mut |row, payload: &[u8]| -> Result<(), Failure> {
             let key = key.and_then(|keys| keys.is_valid(row).then(|| keys.value(row).as_bytes()));
             for partition in place(row) {
                 feeder.send(topic, partition, key, payload)?;
             }
             Ok(())
-        })?;
-        Ok(())
+        })
     }
 
     /// Sends one row some of whose values could not be read: as JSON, with something unreadable in their place, so that the
@@ -210,8 +202,8 @@ impl<'a> Publisher<'a> {
         partition: Partition,
     ) -> Result<(), Failure> {
         let feeder = self.feeder;
-        let mut encoder = Encoder::new(topic, Format::Json).map_err(Failure::failed)?;
-        encoder.encode(row, &mut |_, payload: &[u8]| -> Result<(), Sending> {
+        let mut encoder = Encoder::new(topic, Format::Json)?;
+        encoder.encode(row, &mut |_, payload: &[u8]| -> Result<(), Failure> {
             let mut text = payload.trim_ascii_end().strip_suffix(b"}").unwrap_or(payload).to_vec();
             // Of a name that occurs twice the last value counts, and an object is no value of any column.
             for column in columns.split(',') {
@@ -219,54 +211,27 @@ impl<'a> Publisher<'a> {
             }
             text.push(b'}');
             Ok(feeder.send(topic, partition, None, &text)?)
-        })?;
-        Ok(())
+        })
     }
 
     /// Sends a control record to every partition of its unit's input and to topic `control`.
     pub fn control(&mut self, record: &ControlRecord) -> Result<u16, Failure> {
-        let input = input_of(&record.unit)
+        let (_, input) = UNIT_INPUTS
+            .into_iter()
+            .find(|(unit, _)| *unit == record.unit)
             .ok_or_else(|| Failure::usage(format!("there is no unit {:?} that reads control records", record.unit)))?;
-        let count = self.partitions(input)?;
-        let all: Vec<Partition> = (0..count).map(|number| Partition(i32::from(number))).collect();
+        let all = self.everywhere(input)?;
         self.send(input, &record.row(input), &mut |_| all.clone())?;
         // A schema says how one topic's frames are written, and is in force there alone.
         if record.change_type != log::wire::SCHEMA_CONTROL {
             self.send(CONTROL, &record.row(CONTROL), &mut |_| vec![Partition(0)])?;
         }
-        Ok(count)
+        self.partitions(input)
     }
 
     /// Waits until the brokers have everything.
     pub fn flush(&self) -> Result<(), Failure> {
         Ok(self.feeder.flush(FLUSH)?)
-    }
-}
-
-/// Why a row could not be sent.
-enum Sending {
-    Encoding(log::LogError),
-    Feeding(log::group::GroupError),
-}
-
-impl From<log::LogError> for Sending {
-    fn from(error: log::LogError) -> Self {
-        Self::Encoding(error)
-    }
-}
-
-impl From<log::group::GroupError> for Sending {
-    fn from(error: log::group::GroupError) -> Self {
-        Self::Feeding(error)
-    }
-}
-
-impl From<Sending> for Failure {
-    fn from(error: Sending) -> Self {
-        match error {
-            Sending::Encoding(error) => Self::failed(error),
-            Sending::Feeding(error) => Self::failed(error),
-        }
     }
 }
 
@@ -351,9 +316,7 @@ fn bundle_record(path: &Path, unit: Addressee, config: &Config) -> Result<Contro
 
 /// Checks that a topic's rows can be read from what the schema writes, keeps it among the bundles, and names it.
 fn schema_record(args: &PublishArgs, id: u32, config: &Config) -> Result<ControlRecord, Failure> {
-    let topic = topics::all().into_iter().map(|(topic, _)| topic).find(|topic| Some(*topic) == args.topic.as_deref());
-    let unit = UNITS.into_iter().find(|unit| input_of(unit) == topic);
-    let (Some(topic), Some(unit)) = (topic, unit) else {
+    let Some((unit, topic)) = UNIT_INPUTS.into_iter().find(|(_, topic)| Some(*topic) == args.topic.as_deref()) else {
         return Err(Failure::usage("a schema needs the topic that it is for").with_help("name it with --topic"));
     };
     let text = match (&args.schema, &args.registry) {

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
-use crate::wiring::start_runtime;
+use crate::wiring::{existing_lake, start_runtime};
 use crate::{clock, output};
 
 /// Look for what will stop a run or spoil its results: folders, disk, tables, snapshots, locks, keys, and with brokers
@@ -90,9 +90,7 @@ pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     note("disk", files::disk(&[&config.lake, &config.state]));
     note("state", files::state(&config.state));
     let runtime = start_runtime()?;
-    // Opening a lake would make its folder.
-    let is_there = config.lake.is_dir();
-    let lake = is_there.then(|| lake::Lake::open(&config.lake, runtime.handle().clone())).transpose()?;
+    let lake = existing_lake(&config, &runtime)?;
     if let Some(lake) = &lake {
         note("tables", files::tables(lake));
     }

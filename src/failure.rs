@@ -80,6 +80,12 @@ impl From<runner::RunnerError> for Failure {
     }
 }
 
+impl From<log::LogError> for Failure {
+    fn from(error: log::LogError) -> Self {
+        if error.is_refusal() { Self::refused(error) } else { Self::failed(error) }
+    }
+}
+
 impl From<log::group::GroupError> for Failure {
     fn from(error: log::group::GroupError) -> Self {
         Self::failed(error)

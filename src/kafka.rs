@@ -5,6 +5,9 @@ use log::kafka::{Admin, Settings};
 use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 
+/// Units that keep their offsets in groups and read control records, with their input topics, in the order of the flow.
+pub const UNIT_INPUTS: [(&str, &str); 3] = [("decode", "transactions"), ("authorize", "payments"), ("trips", "pings")];
+
 /// The client's settings for this configuration, under a name for this process.
 pub fn settings(config: &Config, instance: &str) -> Result<Settings, Failure> {
     let kafka = &config.kafka;

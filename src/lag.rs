@@ -20,11 +20,10 @@ use serde::Serialize;
 
 use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
-use crate::wiring::start_runtime;
+use crate::kafka::UNIT_INPUTS;
+use crate::wiring::{existing_lake, start_runtime};
 use crate::{clock, kafka, output};
 
-/// Units that keep their offsets in groups, with their input topics, in the order of the flow.
-const GROUPS: [(&str, &str); 3] = [("decode", "transactions"), ("authorize", "payments"), ("trips", "pings")];
 /// The lake's topics in the order of the flow, each with the tables whose frontiers say how far it has come.
 const LAKE_TABLES: [(&str, &[&str]); 7] = [
     ("control", &["merchants", "readers", "couriers", "dead_letters"]),
@@ -83,9 +82,7 @@ pub fn run(args: &LagArgs) -> Result<(), Failure> {
     let settings = kafka::settings(&config, "lag")?;
     let admin = Admin::connect(&settings)?;
     let runtime = start_runtime()?;
-    // Opening a lake would make its folder.
-    let is_there = config.lake.is_dir();
-    let lake = is_there.then(|| Lake::open(&config.lake, runtime.handle().clone())).transpose()?;
+    let lake = existing_lake(&config, &runtime)?;
     let give_up_us = clock::now_us() + i64::from(args.wait.unwrap_or_default()) * MICROSECONDS_A_SECOND;
     let standings = loop {
         // While it waits brokers may be away for a moment.
@@ -121,7 +118,7 @@ fn pass(settings: &Settings, admin: &Admin, lake: Option<&Lake>) -> Result<Vec<S
         (0..i32::from(count)).map(move |number| TopicPartition { topic, partition: Partition(number) })
     };
     let mut standings = Vec::new();
-    for (unit, topic) in GROUPS {
+    for (unit, topic) in UNIT_INPUTS {
         let partitions: Vec<TopicPartition> = partitions(topic).collect();
         let places: Vec<_> = partitions.iter().map(|of| (of.topic, of.partition)).collect();
         let committed = admin.committed(&settings.group(unit), &places)?;

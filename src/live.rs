@@ -22,8 +22,8 @@ use indicatif::ProgressBar;
 use log::kafka::{Admin, Feeder};
 use log::{FolderLog, LogReader};
 use schemas::ids::ContentHash;
+use schemas::placement;
 use schemas::topics::{self, kind};
-use schemas::{Partition, placement};
 use serde_json::json;
 
 use crate::config::Config;
@@ -97,11 +97,10 @@ pub fn run(input: &Path, config: &Config, flags: &LiveFlags, as_json: bool) -> R
 impl Swipes {
     fn read(input: &Path) -> Result<Self, Failure> {
         let schema = topics::by_name(TRANSACTIONS).expect("transactions is a topic");
-        let opened = FolderLog::open(&input.join(TRANSACTIONS), schema.clone(), None);
-        let mut log = opened.map_err(runner::RunnerError::from)?;
+        let mut log = FolderLog::open(&input.join(TRANSACTIONS), schema.clone(), None)?;
         let (mut batches, mut keys) = (Vec::new(), Vec::new());
         let mut seen = std::collections::BTreeSet::new();
-        while let Some(batch) = log.poll(8_192).map_err(runner::RunnerError::from)? {
+        while let Some(batch) = log.poll(8_192)? {
             let column = |name: &str| batch.rows.column_by_name(name).expect("the schema has this column");
             let (kinds, readers) = (column("kind").as_string::<i32>(), column("reader_id").as_string::<i32>());
             let stans = column("stan").as_primitive::<Int32Type>();
@@ -225,8 +224,8 @@ impl Gateway<'_> {
 
     fn tick(&mut self, now_us: i64) -> Result<(), Failure> {
         let tick = record(kind::TICK, now_us, &|_| None)?;
-        let count = self.publisher.partitions(TRANSACTIONS)?;
-        self.publisher.send(TRANSACTIONS, &tick, &mut |_| (0..count).map(|number| Partition(number.into())).collect())
+        let everywhere = self.publisher.everywhere(TRANSACTIONS)?;
+        self.publisher.send(TRANSACTIONS, &tick, &mut |_| everywhere.clone())
     }
 
     /// Tells phones what was decided.

@@ -58,9 +58,9 @@ pub fn publish(input: &Path, config: &Config) -> Result<Published, Failure> {
     for topic in TOPICS.into_iter().filter(|topic| input.join(topic).is_dir()) {
         let schema = topics::by_name(topic).expect("the topics of a folder are among all topics");
         let note = notes.get(topic).map(|note| (&note.identity, note.next));
-        let mut log = FolderLog::open(&input.join(topic), schema, note).map_err(runner::RunnerError::from)?;
+        let mut log = FolderLog::open(&input.join(topic), schema, note)?;
         let bar = bars.bar(topic, 0);
-        while let Some(batch) = log.poll(ROWS_MAX).map_err(runner::RunnerError::from)? {
+        while let Some(batch) = log.poll(ROWS_MAX)? {
             published.left_out += batch.rejects.len() as u64;
             published.records += send(&mut publisher, topic, &batch.rows)?;
             let (read, all) = log.progress();
@@ -81,8 +81,8 @@ pub fn publish(input: &Path, config: &Config) -> Result<Published, Failure> {
 pub fn controls(input: &Path, publisher: &mut Publisher<'_>) -> Result<(), Failure> {
     let topic = "transactions";
     let schema = topics::by_name(topic).expect("the topics of a folder are among all topics");
-    let mut log = FolderLog::open(&input.join(topic), schema, None).map_err(runner::RunnerError::from)?;
-    while let Some(batch) = log.poll(ROWS_MAX).map_err(runner::RunnerError::from)? {
+    let mut log = FolderLog::open(&input.join(topic), schema, None)?;
+    while let Some(batch) = log.poll(ROWS_MAX)? {
         let kinds = text(&batch.rows, "kind").expect("every record of the topic has a kind");
         for row in (0..batch.rows.num_rows()).filter(|row| kinds.value(*row) == kind::CONTROL) {
             publisher.control(&control_record(&batch.rows, row))?;
@@ -140,13 +140,14 @@ fn send(publisher: &mut Publisher<'_>, topic: &'static str, rows: &RecordBatch) 
 }
 
 fn send_plain(publisher: &mut Publisher<'_>, topic: &'static str, rows: &RecordBatch) -> Result<u64, Failure> {
+    let everywhere = publisher.everywhere(topic)?;
     let count = publisher.partitions(topic)?;
     let kinds = text(rows, "kind");
     let mut sent = 0;
     publisher.send(topic, rows, &mut |row| {
         let is_tick = kinds.is_some_and(|kinds| kinds.is_valid(row) && kinds.value(row) == kind::TICK);
         let partitions = match is_tick {
-            true => (0..count).map(|number| Partition(i32::from(number))).collect(),
+            true => everywhere.clone(),
             false => vec![home(topic, rows, row, count)],
         };
         sent += partitions.len() as u64;

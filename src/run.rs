@@ -23,7 +23,7 @@ use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::progress::Bars;
 use crate::wiring::{
-    Company, FolderBundles, LakeTables, Locks, load_keys, open_lake, start_runtime, stop_on_interrupt,
+    Company, FolderBundles, LakeTables, Locks, load_keys, on_threads, open_lake, start_runtime, stop_on_interrupt,
 };
 use crate::{maintain, output};
 
@@ -134,23 +134,7 @@ pub fn execute(job: &Job<'_>) -> Result<Outcome, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&runtime, stop.clone());
     let bars = Bars::default();
-    let results: Vec<Result<Report, Failure>> = std::thread::scope(|scope| {
-        let start = |topic: &'static str| {
-            let (lake, ring, stop, bars) = (lake.clone(), ring.clone(), &stop, bars.clone());
-            scope.spawn(move || {
-                let result = run_chain(job, topic, &ring, lake, stop, &bars);
-                // The other chain stops at its next batch, committed and ready to go on.
-                stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                result
-            })
-        };
-        let threads: Vec<_> = topics.iter().map(|topic| start(topic)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    let reports = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let reports = on_threads(&topics, &stop, |topic| run_chain(job, topic, &ring, lake.clone(), &stop, &bars))?;
     let outcome = Outcome {
         instance: locks.instance.clone(),
         reports: topics.into_iter().zip(reports).collect(),

@@ -63,6 +63,36 @@ pub fn open_lake(config: &Config, runtime: &Runtime) -> Result<Lake, Failure> {
     Ok(Lake::open(&config.lake, runtime.handle().clone())?)
 }
 
+/// The configuration's lake, where there is one: opening another would make its folder.
+pub fn existing_lake(config: &Config, runtime: &Runtime) -> Result<Option<Lake>, Failure> {
+    config.lake.is_dir().then(|| open_lake(config, runtime)).transpose()
+}
+
+/// Runs the work of each item on a thread of its own. Where one fails, the others are told to stop.
+pub fn on_threads<I: Copy + Send, T: Send>(
+    items: &[I],
+    stop: &AtomicBool,
+    work: impl Fn(I) -> Result<T, Failure> + Sync,
+) -> Result<Vec<T>, Failure> {
+    let results: Vec<Result<T, Failure>> = std::thread::scope(|scope| {
+        let start = |item: I| {
+            let work = &work;
+            scope.spawn(move || {
+                let result = work(item);
+                // The others stop at their next batch, committed and ready to go on.
+                stop.fetch_or(result.is_err(), Ordering::Relaxed);
+                result
+            })
+        };
+        let threads: Vec<_> = items.iter().map(|item| start(*item)).collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    });
+    results.into_iter().collect()
+}
+
 /// The lake's tables, each opened when it is first used.
 pub struct LakeTables {
     lake: Lake,

@@ -1,7 +1,7 @@
 //! Checks of brokers and topics.
 
 use log::kafka::{Admin, Settings};
-
+use log::wire::RECEIVED_AHEAD_MAX_US;
 use schemas::Partition;
 
 use super::Finding;
@@ -10,8 +10,6 @@ use crate::{kafka, topics};
 
 /// Whose newest records are looked at: every gateway appends a tick a second.
 const CLOCK_TOPIC: &str = "transactions";
-/// A record whose `received_at` is further ahead of its append than this is a dead letter.
-const AHEAD_US_MAX: i64 = 5 * MICROSECONDS_A_SECOND;
 const MICROSECONDS_A_SECOND: i64 = 1_000_000;
 
 /// Brokers that answer.
@@ -63,7 +61,7 @@ pub fn clock(brokers: &Brokers, now_us: i64) -> Vec<Finding> {
 }
 
 fn ahead(partition: Partition, ahead_us: i64) -> Option<Finding> {
-    (ahead_us > AHEAD_US_MAX).then(|| {
+    (ahead_us > RECEIVED_AHEAD_MAX_US).then(|| {
         let seconds = ahead_us / MICROSECONDS_A_SECOND;
         let problem = format!("its leader's clock is {seconds} s ahead of this machine's");
         let fix = "let all machines follow the same time servers: a gateway whose clock is ahead of its broker's has its \
@@ -78,10 +76,10 @@ mod tests {
 
     #[test]
     fn only_a_clock_well_ahead_is_found() {
-        for ahead_us in [i64::MIN, -1, 0, AHEAD_US_MAX] {
+        for ahead_us in [i64::MIN, -1, 0, RECEIVED_AHEAD_MAX_US] {
             assert_eq!(ahead(Partition(3), ahead_us), None);
         }
-        let found = ahead(Partition(3), AHEAD_US_MAX + MICROSECONDS_A_SECOND).unwrap();
+        let found = ahead(Partition(3), RECEIVED_AHEAD_MAX_US + MICROSECONDS_A_SECOND).unwrap();
         assert!(found.subject == "transactions/3" && found.problem.contains("6 s"), "{found:?}");
     }
 }

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use authorize::AuthorizeUnit;
@@ -31,7 +31,8 @@ use crate::failure::Failure;
 use crate::faults::Faults;
 use crate::ops::{self, MeasuredLog, Ops};
 use crate::wiring::{
-    Company, LakeTables, Locks, StateBundles, StateSchemas, load_keys, open_lake, start_runtime, stop_on_interrupt,
+    Company, LakeTables, Locks, StateBundles, StateSchemas, load_keys, on_threads, open_lake, start_runtime,
+    stop_on_interrupt,
 };
 use crate::{kafka, output};
 
@@ -108,24 +109,11 @@ pub fn run(job: &GroupJob<'_>, as_json: bool) -> Result<(), Failure> {
     stop_on_interrupt(&runtime, stop.clone());
     let process = Process { config: job.config, settings, ring, lake, stop: &stop, ops: &ops, faults };
     eprintln!("instance {} runs {}; Ctrl-C stops it", locks.instance, names(&units));
-    let results: Vec<Result<GroupReport, Failure>> = std::thread::scope(|scope| {
-        let start = |unit: UnitName| {
-            let process = &process;
-            scope.spawn(move || {
-                let result = process.run(unit);
-                process.ops.ended(unit.name(), &result.as_ref().map_or_else(ToString::to_string, |_| "stopped".into()));
-                // The other units stop at their next batch, committed and ready to go on.
-                process.stop.fetch_or(result.is_err(), Ordering::Relaxed);
-                result
-            })
-        };
-        let threads: Vec<_> = units.iter().map(|unit| start(*unit)).collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            .collect()
-    });
-    let reports = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let reports = on_threads(&units, &stop, |unit| {
+        let result = process.run(unit);
+        ops.ended(unit.name(), &result.as_ref().map_or_else(ToString::to_string, |_| "stopped".into()));
+        result
+    })?;
     print(&locks.instance, &units, &reports, as_json)
 }
 

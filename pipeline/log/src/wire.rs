@@ -42,7 +42,7 @@ pub const SCHEMA_CONTROL: &str = "schema";
 
 /// How far a record's `received_at` may lie after the time at which the broker appended it, microseconds. Gateways'
 /// clocks agree within seconds; a record from further ahead would move its partition's clock for all the others.
-const RECEIVED_AHEAD_MAX_US: i64 = 5_000_000;
+pub const RECEIVED_AHEAD_MAX_US: i64 = 5_000_000;
 
 /// First bytes of an Avro single object (Avro specification, "Single-object encoding").
 const SINGLE_OBJECT: [u8; 2] = [0xc3, 0x01];
