@@ -167,9 +167,8 @@ impl Gateway<'_> {
                 self.swipe(sent, due, start_us, flags.rate)?;
                 sent = due;
             }
-            for append in self.phones.due(now_us) {
-                self.append(&append, now_us)?;
-            }
+            let due = self.phones.due(now_us);
+            self.append(&due, now_us)?;
             self.hear()?;
             bar.set_position(sent as u64);
             if (sent == wanted || is_stopping) && self.phones.are_done() {
@@ -198,32 +197,45 @@ impl Gateway<'_> {
         self.publisher.send(TRANSACTIONS, &rows, &mut place)
     }
 
-    fn append(&mut self, append: &Append, now_us: i64) -> Result<(), Failure> {
-        let (row, kind, payment_id) = match append {
-            Append::Again(row) => return self.send_swipes(*row, 1, now_us),
-            Append::Answered(row, payment_id) => (*row, kind::ANSWERED, Some(payment_id)),
-            Append::Signature(row, payment_id) => (*row, kind::SIGNATURE, Some(payment_id)),
-            Append::Withdraw(row) => (*row, kind::WITHDRAW, None),
+    /// Appends what phones want, all at one time.
+    fn append(&mut self, appends: &[Append], now_us: i64) -> Result<(), Failure> {
+        let mut steps = Vec::new();
+        for append in appends {
+            match append {
+                Append::Again(row) => self.send_swipes(*row, 1, now_us)?,
+                Append::Answered(row, payment_id) => steps.push((kind::ANSWERED, *row, Some(payment_id.as_str()))),
+                Append::Signature(row, payment_id) => steps.push((kind::SIGNATURE, *row, Some(payment_id.as_str()))),
+                Append::Withdraw(row) => steps.push((kind::WITHDRAW, *row, None)),
+            }
+        }
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let swipes = &self.swipes;
+        let texts = |text: &dyn Fn(&Step) -> Option<String>| {
+            Some(Arc::new(steps.iter().map(text).collect::<StringArray>()) as ArrayRef)
         };
-        let merchant = self.swipes.merchant(row);
-        let key = &self.swipes.keys[row];
-        let signature = (kind == kind::SIGNATURE)
-            .then(|| ContentHash::of(payment_id.map(|id| id.as_bytes()).unwrap_or_default()).to_hex());
-        let text = |value: Option<&str>| Some(Arc::new(StringArray::from(vec![value?])) as ArrayRef);
-        let record = record(kind, now_us, &|name| match name {
-            "merchant_id" => text(Some(merchant)),
-            "reader_id" => text(Some(&key.reader_id)),
-            "stan" => Some(Arc::new(Int32Array::from(vec![key.stan]))),
-            "payment_id" => text(payment_id.map(String::as_str)),
-            "signature_sha256" => text(signature.as_deref()),
+        let kinds: Vec<_> = steps.iter().map(|(kind, ..)| *kind).collect();
+        let rows = records(&kinds, now_us, &|name| match name {
+            "merchant_id" => texts(&|(_, row, _)| Some(swipes.merchant(*row).to_string())),
+            "reader_id" => texts(&|(_, row, _)| Some(swipes.keys[*row].reader_id.clone())),
+            "stan" => {
+                Some(Arc::new(Int32Array::from_iter_values(steps.iter().map(|(_, row, _)| swipes.keys[*row].stan))))
+            }
+            "payment_id" => texts(&|(_, _, payment_id)| payment_id.map(str::to_string)),
+            "signature_sha256" => texts(&|(kind, _, payment_id)| {
+                let signed = payment_id.filter(|_| *kind == kind::SIGNATURE)?;
+                Some(ContentHash::of(signed.as_bytes()).to_hex())
+            }),
             _ => None,
         })?;
-        let partition = placement::of_key(merchant.as_bytes(), self.publisher.partitions(TRANSACTIONS)?);
-        self.publisher.send(TRANSACTIONS, &record, &mut |_| vec![partition])
+        let partitions = self.publisher.partitions(TRANSACTIONS)?;
+        let mut place = |step: usize| vec![placement::of_key(swipes.merchant(steps[step].1).as_bytes(), partitions)];
+        self.publisher.send(TRANSACTIONS, &rows, &mut place)
     }
 
     fn tick(&mut self, now_us: i64) -> Result<(), Failure> {
-        let tick = record(kind::TICK, now_us, &|_| None)?;
+        let tick = records(&[kind::TICK], now_us, &|_| None)?;
         let everywhere = self.publisher.everywhere(TRANSACTIONS)?;
         self.publisher.send(TRANSACTIONS, &tick, &mut |_| everywhere.clone())
     }
@@ -239,25 +251,33 @@ impl Gateway<'_> {
             return Err(Failure::failed("the decisions topic lacks a column that answers have"));
         };
         let stans = batch.rows.column_by_name("stan").map(|column| column.as_primitive::<Int32Type>());
+        let mut appends = Vec::new();
         for row in (0..batch.rows.num_rows()).filter(|row| kinds.value(*row) == "authorization") {
             let Some(stans) = stans.filter(|stans| stans.is_valid(row) && readers.is_valid(row)) else { continue };
             let key = SwipeKey { reader_id: readers.value(row).to_string(), stan: stans.value(row) };
             let is_approved = reasons.value(row) == "approved";
-            if let Some(append) = self.phones.decided(&key, payments.value(row), is_approved, now_us) {
-                self.append(&append, now_us)?;
-            }
+            appends.extend(self.phones.decided(&key, payments.value(row), is_approved, now_us));
         }
-        Ok(())
+        self.append(&appends, now_us)
     }
 }
 
-/// A record of the transactions topic with these values beside kind and time.
-fn record(kind: &str, received_at_us: i64, value: &dyn Fn(&str) -> Option<ArrayRef>) -> Result<RecordBatch, Failure> {
+/// What a phone's gateway appends about the swipe of a row: kind, row and payment.
+type Step<'a> = (&'static str, usize, Option<&'a str>);
+
+/// Records of the transactions topic with these values beside kind and time, one a kind.
+fn records(
+    kinds: &[&str],
+    received_at_us: i64,
+    values: &dyn Fn(&str) -> Option<ArrayRef>,
+) -> Result<RecordBatch, Failure> {
     let schema = topics::by_name(TRANSACTIONS).expect("transactions is a topic");
     let column = |field: &arrow::datatypes::Field| match field.name().as_str() {
-        "kind" => Arc::new(StringArray::from(vec![kind])) as ArrayRef,
-        "received_at" => Arc::new(TimestampMicrosecondArray::from(vec![received_at_us]).with_timezone("UTC")),
-        name => value(name).unwrap_or_else(|| new_null_array(field.data_type(), 1)),
+        "kind" => Arc::new(StringArray::from(kinds.to_vec())) as ArrayRef,
+        "received_at" => {
+            Arc::new(TimestampMicrosecondArray::from_value(received_at_us, kinds.len()).with_timezone("UTC"))
+        }
+        name => values(name).unwrap_or_else(|| new_null_array(field.data_type(), kinds.len())),
     };
     let columns = schema.fields().iter().map(|field| column(field)).collect();
     RecordBatch::try_new(schema.clone(), columns).map_err(Failure::failed)

@@ -94,9 +94,9 @@ fn report(failure: Failure) {
     eprintln!("{:?}", miette::Report::new(failure));
 }
 
-/// What is logged unless `TILL_LOG` says otherwise. Two chains may write dead letters at once, which Delta warns of
-/// and the lake resolves.
-const LOG_FILTER: &str = "warn,deltalake_core=error";
+/// What is logged unless `TILL_LOG` says otherwise. Several writers may commit to a table at once: Delta warns of it, and
+/// calls a commit that came second an error, which the lake resolves.
+const LOG_FILTER: &str = "warn,deltalake_core=error,deltalake_core::kernel::transaction=off";
 
 /// Warnings and worse go to standard error; `TILL_LOG=info` or `TILL_LOG=runner=debug` shows more.
 fn start_log() {

@@ -10,7 +10,8 @@ use crate::process::{Running, children_processor, output_of, till};
 use crate::throughput::create_topics;
 use crate::{Failure, number};
 
-const PARTITIONS: u16 = 12;
+/// Partitions of each topic.
+const PARTITIONS: u64 = 12;
 /// Swipes a second, and seconds.
 const RATE: u64 = 5_000;
 const SECONDS: u64 = 20;
@@ -39,12 +40,13 @@ struct Seen {
 /// Measures each pause and prints the table.
 pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let (rate, seconds) = (number(arguments, "--rate", RATE)?, number(arguments, "--seconds", SECONDS)?);
+    let partitions = u16::try_from(number(arguments, "--partitions", PARTITIONS)?)?;
     let folder = tempfile::tempdir()?;
     let town = folder.path().join("town");
     let merchants = (rate * seconds / SWIPES_PER_MERCHANT).max(MERCHANTS_MIN).to_string();
     output_of(till(["simulate", "--merchants", &merchants, "--out"]).arg(&town))?;
     println!(
-        "{rate} swipes a second for {seconds} s in a town of {merchants} merchants, {PARTITIONS} partitions, {} cores with \
+        "{rate} swipes a second for {seconds} s in a town of {merchants} merchants, {partitions} partitions, {} cores with \
          broker, phones, decode and authorize on them\n",
         std::thread::available_parallelism()?
     );
@@ -54,7 +56,8 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     println!("|---:|---:|---:|---:|---:|---:|---:|");
     let mut measured = Vec::new();
     for commit_ms in COMMITS_MS {
-        let Seen { swipes, given_up, waits_ms, processor } = measure(folder.path(), commit_ms, rate, seconds)?;
+        let Seen { swipes, given_up, waits_ms, processor } =
+            measure(folder.path(), commit_ms, partitions, [rate, seconds])?;
         let [median, p99, p999] = waits_ms;
         println!(
             "| {commit_ms} | {median:.1} | {p99:.1} | {p999:.1} | {swipes} | {given_up} | {:.1} |",
@@ -72,11 +75,11 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn measure(folder: &Path, commit_ms: u32, rate: u64, seconds: u64) -> Result<Seen, Failure> {
+fn measure(folder: &Path, commit_ms: u32, partitions: u16, [rate, seconds]: [u64; 2]) -> Result<Seen, Failure> {
     // Everything is new each time: a reader's counters and the numbers of swipes must not have been seen before.
-    let broker = Broker::start(&Options::default())?;
+    let broker = Broker::start(&Options { is_tuned: true, ..Options::default() })?;
     let brokers = broker.bootstrap();
-    create_topics(brokers, PARTITIONS)?;
+    create_topics(brokers, partitions)?;
     let (town, keys) = (folder.join("town"), folder.join("town/keys"));
     let (lake, state) = (folder.join(format!("lake-{commit_ms}")), folder.join(format!("state-{commit_ms}")));
     let before = children_processor()?;
@@ -84,7 +87,7 @@ fn measure(folder: &Path, commit_ms: u32, rate: u64, seconds: u64) -> Result<See
         let mut command = till(["run", unit, "--brokers", brokers, "--lake"]);
         command.arg(&lake).arg("--state").arg(&state).args(more).env(COMMIT_MS, commit_ms.to_string());
         let mut unit_process = Running::start(&mut command)?;
-        wait_until_ready(&mut unit_process, unit, &state)?;
+        wait_until_ready(&mut unit_process, unit, &state, partitions)?;
         Ok(unit_process)
     };
     let units = [start("decode", &[Path::new("--demo-keys"), Path::new("--keys"), &keys])?, start("authorize", &[])?];
@@ -110,11 +113,11 @@ fn measure(folder: &Path, commit_ms: u32, rate: u64, seconds: u64) -> Result<See
 }
 
 /// Waits until a unit has its partitions: it leaves a snapshot of each before it reads on.
-fn wait_until_ready(unit: &mut Running, name: &str, state: &Path) -> Result<(), Failure> {
+fn wait_until_ready(unit: &mut Running, name: &str, state: &Path, partitions: u16) -> Result<(), Failure> {
     let (start, prefix) = (Instant::now(), format!("{name}-"));
     while start.elapsed() < START {
         unit.must_run()?;
-        if snapshots(&state.join("snapshots"), &prefix)? == usize::from(PARTITIONS) {
+        if snapshots(&state.join("snapshots"), &prefix)? == usize::from(partitions) {
             return Ok(());
         }
         std::thread::sleep(PAUSE);

@@ -6,8 +6,8 @@
 //! set, receives the records and does nothing with them. `--events 2000000` says how many; start and membership of a
 //! group, about two seconds, weigh little then.
 //!
-//! `-- latency` measures answers: decode and authorize run as processes on twelve partitions, the phones of a simulated
-//! town swipe `--rate` times a second for `--seconds`, for several pauses between commits.
+//! `-- latency` measures answers: decode and authorize run as processes on `--partitions`, the phones of a simulated town
+//! swipe `--rate` times a second for `--seconds`, for several pauses between commits.
 //!
 //! Broker, phones and units share the machine, so the figures say less than the ratios. Nothing is asserted about time.
 //! It needs what `cargo xtask kafka up` needs, and Python 3 with pip for the Python way, which is left out otherwise.

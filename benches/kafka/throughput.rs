@@ -50,7 +50,7 @@ fn print_line(format: &str, way: &str, events: u64, cost: Cost, first: Cost) {
 
 /// A broker that holds the pings in this format and nothing else.
 fn broker_with(format: Format, events: u64) -> Result<Broker, Failure> {
-    let broker = Broker::start(&Options::default())?;
+    let broker = Broker::start(&Options { is_tuned: true, ..Options::default() })?;
     let brokers = broker.bootstrap();
     create_topics(brokers, PARTITIONS)?;
     let bytes = feed::feed(brokers, format, events)?;

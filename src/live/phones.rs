@@ -117,7 +117,6 @@ impl Phones {
             return None;
         };
         self.due.remove(&(due_us, row));
-        self.due.retain(|(_, due_row)| *due_row != row);
         self.waits_us.push(now_us - sent_us);
         self.states[row] = State::Done;
         if approved {

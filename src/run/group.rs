@@ -164,6 +164,8 @@ impl Process<'_> {
             batch_rows_max: run.batch_rows_max,
             commit_rows: run.commit_rows.unsigned_abs(),
             commit_interval: if unit == UnitName::Lake { kafka.lake_commit } else { kafka.commit },
+            // Answers wait for a unit's commits; a table's commit is a file, of which there should be few.
+            commit_early: (unit != UnitName::Lake).then_some(kafka.commit),
             snapshot_rows: run.snapshot_rows,
             snapshot_interval: kafka.snapshot,
             wait: WAIT,

@@ -7,6 +7,7 @@ mod faults;
 mod frames;
 mod log;
 mod operating;
+mod pressure;
 mod processes;
 mod system;
 mod tables;

@@ -44,6 +44,9 @@ pub struct GroupSettings {
     pub commit_rows: u64,
     /// A record waits at most so long for its commit. It must be well below the transaction's own timeout.
     pub commit_interval: Duration,
+    /// Where nothing is left to read, what waits is committed at once, if the last commit began at least so long ago;
+    /// `None`: it waits for the interval all the same.
+    pub commit_early: Option<Duration>,
     /// Snapshots are taken at multiples of this offset, when a partition goes, and at a graceful stop. A unit without
     /// outputs of its own (the lake) takes none.
     pub snapshot_rows: i64,
@@ -61,6 +64,7 @@ impl Default for GroupSettings {
             batch_rows_max: 8_192,
             commit_rows: 65_536,
             commit_interval: Duration::from_millis(50),
+            commit_early: Some(Duration::from_millis(50)),
             snapshot_rows: 65_536,
             snapshot_interval: Duration::from_secs(60),
             wait: Duration::from_millis(200),

@@ -84,10 +84,25 @@ impl Site {
 
     /// Starts a process that runs every unit, with a fault (`POINT:N`) if there is one.
     pub fn start(&self, instance: &str, fault: Option<&str>) -> Process {
-        let (lake, state, keys) = (self.lake(), self.state(), self.input().join("keys"));
-        let mut command = self.command(&["run", "--lake", text(&lake), "--state", text(&state)]);
-        command.args(["--keys", text(&keys), "--demo-keys", "--instance", instance]);
+        let mut command = self.running(&["run"], instance);
         command.envs(fault.map(|fault| ("TILL_FAULT", fault)));
+        self.spawn(command, instance)
+    }
+
+    /// Starts a process that runs one unit, under the unit's name.
+    pub fn start_unit(&self, unit: &str) -> Process {
+        self.spawn(self.running(&["run", unit], unit), unit)
+    }
+
+    fn running(&self, words: &[&str], instance: &str) -> Command {
+        let (lake, state, keys) = (self.lake(), self.state(), self.input().join("keys"));
+        let mut command = self.command(words);
+        command.args(["--lake", text(&lake), "--state", text(&state), "--keys", text(&keys)]);
+        command.args(["--demo-keys", "--instance", instance]);
+        command
+    }
+
+    fn spawn(&self, mut command: Command, instance: &str) -> Process {
         let folder = self.folder.join("processes");
         let number = fs::read_dir(&folder).unwrap().count();
         let said = folder.join(format!("{number:03}-{instance}.log"));
@@ -136,6 +151,13 @@ impl Process {
     /// Stops it in its tracks; its connections stay open.
     pub fn pause(&self) {
         self.signal("STOP");
+    }
+
+    /// Bytes of its memory that lie in RAM (`VmRSS` of proc(5), in KiB there).
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
     }
 
     /// Lets it go on after a pause.

@@ -15,6 +15,8 @@ pub struct Options {
     pub properties: Vec<String>,
     /// How clients connect.
     pub security: Security,
+    /// Whether it starts slower and works faster after that: for benches.
+    pub is_tuned: bool,
 }
 
 /// How clients connect.

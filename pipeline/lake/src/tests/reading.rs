@@ -160,11 +160,14 @@ fn decision(payment_id: &str, kind: &str, state: Option<&str>, amounts: [i64; 2]
            "source_offset": offset})
 }
 
-/// Fails if the view takes a repeat for a payment, or another state than the newest by offset.
+/// Fails if the view takes a repeat or a refused second swipe for a payment, or another state than the newest by offset.
 #[test]
 fn payments_current_shows_each_payment_once_with_its_newest_state() {
     let place = Place::new();
-    append_rows(&place, "payments", &[swipe("p1", false, 0), swipe("p1", true, 1), swipe("p2", false, 2)]);
+    let mut other_content = swipe("p2", false, 5);
+    other_content["amount_minor"] = json!(99);
+    let swipes = [swipe("p1", false, 0), swipe("p1", true, 1), swipe("p2", false, 2), other_content];
+    append_rows(&place, "payments", &swipes);
     let decisions = [
         decision("p1", "authorization", Some("authorized"), [1250, 0], 0),
         decision("p2", "authorization", Some("authorized"), [1250, 0], 2),

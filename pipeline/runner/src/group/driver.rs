@@ -86,6 +86,8 @@ pub(crate) struct Driver<'a, W> {
     /// Whether the lanes must go back to what is committed before anything else.
     must_go_back: bool,
     waiting_since: Option<Duration>,
+    /// When the last commit began.
+    commit_began: Option<Duration>,
     failures: u32,
     failed_at: Duration,
     lag_told_at: Duration,
@@ -109,6 +111,7 @@ impl<'a, W: Work> Driver<'a, W> {
             told_caught_up: false,
             must_go_back: false,
             waiting_since: None,
+            commit_began: None,
             failures: 0,
             failed_at: Duration::ZERO,
             lag_told_at: Duration::ZERO,
@@ -138,9 +141,12 @@ impl<'a, W: Work> Driver<'a, W> {
         if self.must_go_back {
             self.go_back()?;
         }
-        let wait = self.until_commit().map_or(self.settings.wait, |left| left.min(self.settings.wait));
+        let left = [self.until_commit(), self.until_early_commit()].into_iter().flatten();
+        let wait = left.fold(self.settings.wait, Duration::min);
         let rows_max = self.settings.batch_rows_max;
-        match self.call(|log| log.next(rows_max, wait))? {
+        let event = self.call(|log| log.next(rows_max, wait))?;
+        let is_idle = event == Event::Idle;
+        match event {
             Event::Assigned(partitions) => self.assigned(&partitions)?,
             Event::Revoked(partitions) => self.revoked(partitions.into_iter().collect())?,
             Event::Lost(partitions) => self.lost(partitions.into_iter().collect())?,
@@ -150,7 +156,9 @@ impl<'a, W: Work> Driver<'a, W> {
             }
             Event::Idle => {}
         }
-        if self.until_commit() == Some(Duration::ZERO) || self.work.waiting() >= self.settings.commit_rows {
+        let is_due =
+            self.until_commit() == Some(Duration::ZERO) || is_idle && self.until_early_commit() == Some(Duration::ZERO);
+        if is_due || self.work.waiting() >= self.settings.commit_rows {
             self.commit()?;
         }
         if self.context.clock.now().saturating_sub(self.snapshots_at) >= self.settings.snapshot_interval {
@@ -169,6 +177,12 @@ impl<'a, W: Work> Driver<'a, W> {
     fn until_commit(&self) -> Option<Duration> {
         let since = self.waiting_since?;
         Some((since + self.settings.commit_interval).saturating_sub(self.context.clock.now()))
+    }
+
+    /// Time left until what waits may be committed early; `None` where nothing waits, or nothing is committed early.
+    fn until_early_commit(&self) -> Option<Duration> {
+        let gap = self.settings.commit_early.filter(|_| self.waiting_since.is_some())?;
+        Some(self.commit_began.map_or(Duration::ZERO, |began| (began + gap).saturating_sub(self.context.clock.now())))
     }
 
     fn assigned(&mut self, partitions: &[TopicPartition]) -> Result<(), Fault> {
@@ -249,6 +263,7 @@ impl<'a, W: Work> Driver<'a, W> {
     fn commit(&mut self) -> Result<(), Fault> {
         let member = self.member.as_mut().expect("a turn begins by making the member");
         let (before, waited) = (self.context.clock.now(), self.work.waiting());
+        self.commit_began = Some(before);
         let rows = self.work.commit(member, &mut self.context.report)?;
         self.waiting_since = None;
         if waited > 0 {

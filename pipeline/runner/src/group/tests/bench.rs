@@ -91,6 +91,7 @@ impl Bench {
                 batch_rows_max: 100,
                 commit_rows: 1_000,
                 commit_interval: Duration::from_millis(100),
+                commit_early: None,
                 snapshot_rows: 1_000,
                 snapshot_interval: Duration::from_secs(1_000_000),
                 wait: Duration::from_millis(1),

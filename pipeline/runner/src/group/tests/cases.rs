@@ -70,6 +70,24 @@ fn a_commit_comes_when_a_record_has_waited_or_too_many_wait() {
     bench.check(1);
 }
 
+/// Fails if a record that comes after a pause waits for the interval, or commits come closer than the gap.
+#[test]
+fn where_nothing_is_left_to_read_a_commit_comes_early() {
+    let mut bench = bench(3);
+    bench.settings.commit_early = Some(Duration::from_millis(20));
+    bench.unit("x", |mut driver| {
+        steps(&mut driver, 8);
+        assert_eq!(bench.committed(1), Some(3), "at once");
+        bench.broker.append(INPUT, Partition(1), rows(&values(2))).unwrap();
+        steps(&mut driver, 8);
+        assert_eq!(bench.committed(1), Some(3), "a commit has just been made");
+        bench.clock.pass(20);
+        steps(&mut driver, 2);
+        assert_eq!(bench.committed(1), Some(5));
+    });
+    bench.check(1);
+}
+
 /// Fails if a partition with few records waits for a multiple of the step until its first snapshot: retention could pass
 /// the snapshot before it.
 #[test]

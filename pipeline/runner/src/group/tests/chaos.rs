@@ -241,6 +241,7 @@ impl World {
             batch_rows_max: 1 + self.random.below(6) as usize,
             commit_rows: 1 + self.random.below(9),
             commit_interval: Duration::from_millis(1 + self.random.below(6)),
+            commit_early: self.random.one_in(2).then(|| Duration::from_millis(self.random.below(4))),
             snapshot_rows: SNAPSHOT_ROWS,
             wait: Duration::from_millis(1),
         };
