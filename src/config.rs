@@ -43,7 +43,11 @@ const KEYS: [Key; 18] = [
         doc: "start of the names of topics and groups, for several systems on a cluster",
     },
     Key { name: "kafka.format", default: "avro", doc: "what is written to topics: avro (single object) or json" },
-    Key { name: "kafka.commit_ms", default: "20", doc: "milliseconds between a unit's commits under load; a record after a pause is committed at once" },
+    Key {
+        name: "kafka.commit_ms",
+        default: "20",
+        doc: "milliseconds between a unit's commits under load; a record after a pause is committed at once",
+    },
     Key { name: "kafka.lake_commit_ms", default: "2000", doc: "milliseconds between the lake's commits to tables" },
     Key { name: "kafka.snapshot_ms", default: "60000", doc: "milliseconds between two snapshots of a partition" },
     Key { name: "kafka.session_ms", default: "10000", doc: "silence after which a process loses its partitions" },

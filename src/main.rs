@@ -34,6 +34,11 @@ use clap::{Parser, Subcommand};
 
 use failure::{Exit, Failure};
 
+/// A batch of a few records is hundreds of small arrays: with the system's allocator a third of the time that decode and
+/// authorize take under live traffic went into it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Card payments and GPS pings, from encrypted swipes to tables.
 #[derive(Parser)]
 #[command(name = "till", version, max_term_width = 110, arg_required_else_help = true)]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use xtask::kafka::{Broker, Options};
 
 use crate::process::{Running, children_processor, output_of, till};
-use crate::throughput::create_topics;
+use crate::throughput::{PREFIX, create_topics};
 use crate::{Failure, number};
 
 /// Partitions of each topic.
@@ -15,6 +15,8 @@ const PARTITIONS: u64 = 12;
 /// Swipes a second, and seconds.
 const RATE: u64 = 5_000;
 const SECONDS: u64 = 20;
+/// Traffic that nobody measures, before all.
+const WARM_UP_S: u64 = 40;
 /// Pauses between commits, milliseconds.
 const COMMITS_MS: [u32; 3] = [5, 20, 50];
 const COMMIT_MS: &str = "TILL_KAFKA_COMMIT_MS";
@@ -43,7 +45,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     let partitions = u16::try_from(number(arguments, "--partitions", PARTITIONS)?)?;
     let folder = tempfile::tempdir()?;
     let town = folder.path().join("town");
-    let merchants = (rate * seconds / SWIPES_PER_MERCHANT).max(MERCHANTS_MIN).to_string();
+    let merchants = (rate * seconds.max(WARM_UP_S) / SWIPES_PER_MERCHANT).max(MERCHANTS_MIN).to_string();
     output_of(till(["simulate", "--merchants", &merchants, "--out"]).arg(&town))?;
     println!(
         "{rate} swipes a second for {seconds} s in a town of {merchants} merchants, {partitions} partitions, {} cores with \
@@ -54,10 +56,14 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
         "| commit after, ms | median, ms | 99 %, ms | 99.9 %, ms | swipes | given up | units, processor-seconds |"
     );
     println!("|---:|---:|---:|---:|---:|---:|---:|");
+    let broker = Broker::start(&Options { is_tuned: true, ..Options::default() })?;
+    let bench = Bench { brokers: broker.bootstrap(), folder: folder.path(), partitions, rate };
+    // A broker that has just started compiles its own code for its first half minute.
+    bench.measure("warm", COMMITS_MS[1], WARM_UP_S)?;
     let mut measured = Vec::new();
     for commit_ms in COMMITS_MS {
         let Seen { swipes, given_up, waits_ms, processor } =
-            measure(folder.path(), commit_ms, partitions, [rate, seconds])?;
+            bench.measure(&format!("commit{commit_ms}"), commit_ms, seconds)?;
         let [median, p99, p999] = waits_ms;
         println!(
             "| {commit_ms} | {median:.1} | {p99:.1} | {p999:.1} | {swipes} | {given_up} | {:.1} |",
@@ -75,41 +81,52 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn measure(folder: &Path, commit_ms: u32, partitions: u16, [rate, seconds]: [u64; 2]) -> Result<Seen, Failure> {
-    // Everything is new each time: a reader's counters and the numbers of swipes must not have been seen before.
-    let broker = Broker::start(&Options { is_tuned: true, ..Options::default() })?;
-    let brokers = broker.bootstrap();
-    create_topics(brokers, partitions)?;
-    let (town, keys) = (folder.join("town"), folder.join("town/keys"));
-    let (lake, state) = (folder.join(format!("lake-{commit_ms}")), folder.join(format!("state-{commit_ms}")));
-    let before = children_processor()?;
-    let start = |unit: &str, more: &[&Path]| -> Result<Running, Failure> {
-        let mut command = till(["run", unit, "--brokers", brokers, "--lake"]);
-        command.arg(&lake).arg("--state").arg(&state).args(more).env(COMMIT_MS, commit_ms.to_string());
-        let mut unit_process = Running::start(&mut command)?;
-        wait_until_ready(&mut unit_process, unit, &state, partitions)?;
-        Ok(unit_process)
-    };
-    let units = [start("decode", &[Path::new("--demo-keys"), Path::new("--keys"), &keys])?, start("authorize", &[])?];
-    let (rate, seconds) = (rate.to_string(), seconds.to_string());
-    let mut phones =
-        till(["simulate", "--live", "--json", "--rate", &rate, "--seconds", &seconds, "--brokers", brokers]);
-    phones.arg("--out").arg(&town).arg("--lake").arg(&lake).arg("--state").arg(&state);
-    let with_phones = children_processor()?;
-    let seen: Value = serde_json::from_str(&output_of(&mut phones)?)?;
-    let of_phones = children_processor()?.saturating_sub(with_phones);
-    for unit in units {
-        unit.stop()?;
+/// What all measurements share.
+struct Bench<'a> {
+    brokers: &'a str,
+    folder: &'a Path,
+    partitions: u16,
+    rate: u64,
+}
+
+impl Bench<'_> {
+    /// Plays phones against a system of its own: a reader's counters and the numbers of swipes must not have been seen.
+    fn measure(&self, name: &str, commit_ms: u32, seconds: u64) -> Result<Seen, Failure> {
+        let &Self { brokers, folder, partitions, rate } = self;
+        create_topics(brokers, name, partitions)?;
+        let (town, keys) = (folder.join("town"), folder.join("town/keys"));
+        let (lake, state) = (folder.join(name).join("lake"), folder.join(name).join("state"));
+        let before = children_processor()?;
+        let start = |unit: &str, more: &[&Path]| -> Result<Running, Failure> {
+            let mut command = till(["run", unit, "--brokers", brokers, "--lake"]);
+            command.arg(&lake).arg("--state").arg(&state).args(more);
+            command.env(COMMIT_MS, commit_ms.to_string()).env(PREFIX, name);
+            let mut unit_process = Running::start(&mut command)?;
+            wait_until_ready(&mut unit_process, unit, &state, partitions)?;
+            Ok(unit_process)
+        };
+        let units =
+            [start("decode", &[Path::new("--demo-keys"), Path::new("--keys"), &keys])?, start("authorize", &[])?];
+        let (rate, seconds) = (rate.to_string(), seconds.to_string());
+        let mut phones =
+            till(["simulate", "--live", "--json", "--rate", &rate, "--seconds", &seconds, "--brokers", brokers]);
+        phones.arg("--out").arg(&town).arg("--lake").arg(&lake).arg("--state").arg(&state).env(PREFIX, name);
+        let with_phones = children_processor()?;
+        let seen: Value = serde_json::from_str(&output_of(&mut phones)?)?;
+        let of_phones = children_processor()?.saturating_sub(with_phones);
+        for unit in units {
+            unit.stop()?;
+        }
+        let processor = children_processor()?.saturating_sub(before).saturating_sub(of_phones);
+        let count = |name: &str| seen["phones"][name].as_u64().ok_or_else(|| format!("the phones counted no {name}"));
+        let wait = |share: &str| seen["answer_ms"][share].as_f64().unwrap_or(f64::NAN);
+        Ok(Seen {
+            swipes: count("swipes")?,
+            given_up: count("given_up")?,
+            waits_ms: ["p50", "p99", "p99.9"].map(wait),
+            processor,
+        })
     }
-    let processor = children_processor()?.saturating_sub(before).saturating_sub(of_phones);
-    let count = |name: &str| seen["phones"][name].as_u64().ok_or(format!("the phones counted no {name}"));
-    let wait = |share: &str| seen["answer_ms"][share].as_f64().unwrap_or(f64::NAN);
-    Ok(Seen {
-        swipes: count("swipes")?,
-        given_up: count("given_up")?,
-        waits_ms: ["p50", "p99", "p99.9"].map(wait),
-        processor,
-    })
 }
 
 /// Waits until a unit has its partitions: it leaves a snapshot of each before it reads on.

@@ -52,16 +52,20 @@ fn print_line(format: &str, way: &str, events: u64, cost: Cost, first: Cost) {
 fn broker_with(format: Format, events: u64) -> Result<Broker, Failure> {
     let broker = Broker::start(&Options { is_tuned: true, ..Options::default() })?;
     let brokers = broker.bootstrap();
-    create_topics(brokers, PARTITIONS)?;
+    create_topics(brokers, "till", PARTITIONS)?;
     let bytes = feed::feed(brokers, format, events)?;
     eprintln!("{format:?}: {} bytes a record", bytes / events.max(1));
     Ok(broker)
 }
 
-/// Makes the topics as the program wants them.
-pub fn create_topics(brokers: &str, partitions: u16) -> Result<(), Failure> {
+/// Keeps systems on one broker apart.
+pub const PREFIX: &str = "TILL_KAFKA_PREFIX";
+
+/// Makes the topics of the system with this prefix as the program wants them.
+pub fn create_topics(brokers: &str, prefix: &str, partitions: u16) -> Result<(), Failure> {
     let partitions = partitions.to_string();
-    output_of(&mut till(["topics", "create", "--partitions", &partitions, "--brokers", brokers]))?;
+    let mut create = till(["topics", "create", "--partitions", &partitions, "--brokers", brokers]);
+    output_of(create.env(PREFIX, prefix))?;
     Ok(())
 }
 

@@ -23,6 +23,7 @@ mod outputs;
 mod reading;
 mod settings;
 mod watchdog;
+mod words;
 
 pub use admin::{Admin, Counts};
 pub use feed::Feeder;

@@ -18,6 +18,7 @@ use rdkafka::{ClientContext, Message, Statistics, TopicPartitionList};
 use schemas::Partition;
 
 use super::settings::named;
+use super::words::Words;
 use crate::group::{Event, TopicPartition};
 
 /// Wakes the member's thread when something lies in one of its queues.
@@ -64,6 +65,7 @@ pub(super) struct MemberContext {
     group: Mutex<Group>,
     ends: Mutex<BTreeMap<TopicPartition, i64>>,
     is_closing: AtomicBool,
+    words: Words,
     pub(super) signal: Arc<Signal>,
 }
 
@@ -75,6 +77,7 @@ impl MemberContext {
             group: Mutex::default(),
             ends: Mutex::default(),
             is_closing: AtomicBool::new(false),
+            words: Words::default(),
             signal: Arc::default(),
         }
     }
@@ -148,7 +151,7 @@ impl MemberContext {
 
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        report(level, facility, message);
+        self.words.log(level, facility, message);
     }
 
     fn stats(&self, statistics: Statistics) {
@@ -166,7 +169,7 @@ impl ClientContext for MemberContext {
     fn error(&self, error: KafkaError, reason: &str) {
         // The end of a partition comes this way too, and is no trouble.
         if error != KafkaError::Global(rdkafka::error::RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(target: "till::kafka", "{error}: {reason}");
+            self.words.error(&error, reason);
         }
     }
 }
@@ -186,6 +189,7 @@ impl ConsumerContext for MemberContext {
 /// Context of a producer: remembers the first record that could not be delivered.
 #[derive(Default)]
 pub(super) struct DeliveryContext {
+    words: Words,
     failure: Arc<Mutex<Option<Undelivered>>>,
 }
 
@@ -205,11 +209,11 @@ impl DeliveryContext {
 
 impl ClientContext for DeliveryContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        report(level, facility, message);
+        self.words.log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(target: "till::kafka", "{error}: {reason}");
+        self.words.error(&error, reason);
     }
 }
 
@@ -253,28 +257,6 @@ impl ClientContext for ObserverContext {
 }
 
 impl ConsumerContext for ObserverContext {}
-
-fn report(level: RDKafkaLogLevel, facility: &str, message: &str) {
-    match level {
-        // A property that is passed through and belongs to the other kind of client.
-        RDKafkaLogLevel::Warning if facility == "CONFWARN" => {
-            tracing::debug!(target: "till::kafka", "{facility}: {message}");
-        }
-        // A coordinator that is just loading; the client asks again by itself.
-        RDKafkaLogLevel::Warning if facility == "GETPID" => {
-            tracing::info!(target: "till::kafka", "{facility}: {message}")
-        }
-        RDKafkaLogLevel::Emerg
-        | RDKafkaLogLevel::Alert
-        | RDKafkaLogLevel::Critical
-        | RDKafkaLogLevel::Error
-        | RDKafkaLogLevel::Warning => tracing::warn!(target: "till::kafka", "{facility}: {message}"),
-        RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-            tracing::info!(target: "till::kafka", "{facility}: {message}");
-        }
-        RDKafkaLogLevel::Debug => tracing::debug!(target: "till::kafka", "{facility}: {message}"),
-    }
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
