@@ -19,8 +19,8 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field};
 use authorize::AuthorizeUnit;
-use frontier::{Found, Ledger, plan};
-use runner::{Snapshot, SnapshotStore, Snapshots};
+use frontier::{Found, Ledger, Plan, SnapshotHead, plan};
+use runner::{RunnerError, Snapshot, SnapshotLabel, SnapshotStore, Snapshots, find_start};
 use schemas::bundles::{AuthorizeBundle, CardAccount, Policy};
 use schemas::ids::{CardToken, ContentHash, PaymentId, Route};
 use schemas::money::Currency;
@@ -121,16 +121,17 @@ fn measure_state(town: &Town) -> Result<Measured, Failure> {
     let (save, state) = timed(|| unit.save());
     let state = state?;
     let stored = state.len() as u64;
-    // Two snapshots are kept, and a start looks at both.
+    // Two snapshots are kept, and a start reads the labels of both.
     let older = snapshot_of(&unit, Offset(position.0 - 1), state);
     write(&store, &older)?;
-    let snapshot = Snapshot { at: position, ..older };
+    let snapshot = Snapshot { label: SnapshotLabel { at: position, ..older.label }, states: older.states };
     let (write, written) = timed(|| write(&store, &snapshot));
     println!("snapshot: {} MB written and synced in {}", written? / 1_000_000, seconds(write));
     println!("pause between two batches (save and write): {}", seconds(save + write));
     drop(unit);
-    drop(snapshot);
-    let restore = restart(folder.path(), &bundle, stored)?;
+    let Snapshot { label, states } = snapshot;
+    drop(states);
+    let restore = restart(folder.path(), &bundle, &label, stored)?;
     Ok(Measured { memory, stored, save, restore })
 }
 
@@ -166,37 +167,47 @@ fn fill(town: &Town, unit: &mut AuthorizeUnit) -> Result<Offset, Failure> {
 }
 
 fn snapshot_of(unit: &AuthorizeUnit, at: Offset, state: Vec<u8>) -> Snapshot {
-    Snapshot {
+    let label = SnapshotLabel {
         at,
         outputs: vec![GROUP.to_string()],
         partitions: 1,
         logic: BTreeMap::from([(unit.name().to_string(), unit.logic_version())]),
         identity: log::LogIdentity::default(),
-        states: vec![(unit.name().to_string(), state)],
         output_partitions: BTreeMap::new(),
-    }
+    };
+    Snapshot { label, states: vec![(unit.name().to_string(), state)] }
+}
+
+/// A start with these snapshots where the outputs have reached the S of this label.
+fn start_at(label: &SnapshotLabel, snapshots: &[SnapshotHead]) -> Result<Plan, RunnerError> {
+    Ok(plan(&Found {
+        snapshots,
+        outputs: &frontiers_at(label),
+        log_start: Offset(0),
+        log_partitions: label.partitions,
+        output_partitions: &label.output_partitions,
+        logic: &label.logic,
+    })?)
+}
+
+fn frontiers_at(label: &SnapshotLabel) -> BTreeMap<String, Offset> {
+    BTreeMap::from([(GROUP.to_string(), label.at)])
 }
 
 /// Writes as the runner does, by a permit for this S.
 fn write(store: &SnapshotStore, snapshot: &Snapshot) -> Result<u64, Failure> {
-    let frontiers = BTreeMap::from([(GROUP.to_string(), snapshot.at)]);
-    let start = plan(&Found {
-        snapshots: &[],
-        outputs: &frontiers,
-        log_start: Offset(0),
-        log_partitions: snapshot.partitions,
-        output_partitions: &snapshot.output_partitions,
-        logic: &snapshot.logic,
-    })?;
-    Ok(store.write(Ledger::new(&start, frontiers).permit(snapshot.at)?, snapshot)?)
+    let label = &snapshot.label;
+    let ledger = Ledger::new(&start_at(label, &[])?, frontiers_at(label));
+    Ok(store.write(ledger.permit(label.at)?, snapshot)?)
 }
 
 /// A start from the newest snapshot; what was restored must be what was saved.
-fn restart(folder: &Path, bundle: &Bundle, stored: u64) -> Result<Duration, Failure> {
-    let (read, snapshots) = timed(|| SnapshotStore::open(folder).and_then(|store| store.load_all()));
-    let snapshot = snapshots?.pop().ok_or("the snapshot is not there")?;
-    let (_, state) = snapshot.states.first().ok_or("the snapshot has no state")?;
+fn restart(folder: &Path, bundle: &Bundle, label: &SnapshotLabel, stored: u64) -> Result<Duration, Failure> {
+    let store = SnapshotStore::open(folder)?;
+    let (read, found) = timed(|| find_start(&store, &mut |heads| start_at(label, heads)));
+    let snapshot = found?.1.ok_or("the snapshot is not there")?;
     let mut unit = AuthorizeUnit::new();
+    let state = snapshot.state(unit.name()).ok_or("the snapshot has no state")?;
     let (restore, restored) = timed(|| unit.restore(state, bundle));
     restored?;
     if unit.save()? != *state || state.len() as u64 != stored {

@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use frontier::SnapshotPermit;
 use lake::{CommitPoint, Lake};
 use log::group::{Bounds, Event, GroupError, GroupLog, TopicPartition};
-use runner::{RunnerError, Snapshot, Snapshots};
+use runner::{RunnerError, Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, Unfit};
 use schemas::{Offset, Partition};
 
 use crate::failure::Failure;
@@ -190,16 +190,20 @@ struct FaultySnapshots {
 }
 
 impl Snapshots for FaultySnapshots {
-    fn load_all(&self) -> Result<Vec<Snapshot>, RunnerError> {
-        self.store.load_all()
+    fn labels(&self) -> Result<Vec<Result<SnapshotLabel, Unfit>>, RunnerError> {
+        self.store.labels()
+    }
+
+    fn load(&self, at: Offset) -> Result<Result<StoredSnapshot, Unfit>, RunnerError> {
+        self.store.load(at)
     }
 
     fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
         self.faults.reach(Point::BeforeSnapshot);
         if self.faults.is_due(Point::SnapshotRename) {
             // What the store leaves behind that dies before it renames; that this fails too does not matter any more.
-            let path = self.folder.join(format!("{:020}.tmp", snapshot.at.0));
-            let _ = snapshot.to_bytes().map(|bytes| fs::write(path, bytes));
+            let path = self.folder.join(format!("{:020}.tmp", snapshot.label.at.0));
+            let _ = fs::File::create(path).and_then(|mut file| snapshot.write_to(&mut file));
             eprintln!("{VARIABLE}: dying at {:?}", Point::SnapshotRename);
             std::process::abort();
         }

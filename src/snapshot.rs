@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use clap::{Args, Subcommand};
-use runner::Snapshot;
+use runner::{SnapshotLabel, StoredSnapshot};
 use schemas::Partition;
 use serde_json::{Value, json};
 
@@ -55,8 +55,8 @@ pub struct SnapshotFile {
     pub bytes: u64,
     /// When it was written by the file system's clock, microseconds UTC.
     pub written_us: i64,
-    /// What it holds, or what is wrong with it.
-    pub content: Result<Snapshot, String>,
+    /// What it says of itself, checked as a whole, or what is wrong with it.
+    pub content: Result<SnapshotLabel, String>,
 }
 
 /// Every snapshot below the state folder, by folder and then by S.
@@ -103,7 +103,8 @@ fn read(path: PathBuf, folder: &Path) -> Result<Option<SnapshotFile>, Failure> {
         source: source_of(folder),
         bytes: bytes.len() as u64,
         written_us: i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX),
-        content: Snapshot::from_bytes(&bytes),
+        // Without its states: the files of all partitions would not fit into memory.
+        content: StoredSnapshot::from_bytes(bytes).map(|snapshot| snapshot.label),
         path,
     }))
 }
@@ -184,7 +185,7 @@ fn print(files: &[SnapshotFile], now_us: i64) -> Result<(), Failure> {
     output::print(&table.to_string())
 }
 
-fn counts_text(topic: &str, snapshot: &Snapshot) -> String {
+fn counts_text(topic: &str, snapshot: &SnapshotLabel) -> String {
     let mut counts = BTreeMap::from([(topic.to_string(), snapshot.partitions)]);
     counts.extend(snapshot.output_partitions.iter().map(|(topic, count)| (topic.clone(), *count)));
     listed(&counts)

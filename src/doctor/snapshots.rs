@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use lake::Lake;
-use runner::Snapshot;
+use runner::SnapshotLabel;
 use schemas::{Offset, Partition};
 
 use super::Finding;
@@ -59,7 +59,7 @@ fn unreadable(file: &SnapshotFile) -> Option<Finding> {
 /// A snapshot that can be read, and whose place is known.
 struct Sound<'a> {
     file: &'a SnapshotFile,
-    content: &'a Snapshot,
+    content: &'a SnapshotLabel,
     topic: &'a str,
     partition: Partition,
 }

@@ -9,7 +9,7 @@ use schemas::Offset;
 use schemas::unit::BundleSource;
 
 use crate::buffer::TableBuffers;
-use crate::snapshot::{Snapshot, SnapshotStore, Snapshots};
+use crate::snapshot::{Snapshot, SnapshotLabel, SnapshotStore, Snapshots, StoredSnapshot, find_start};
 use crate::{Chain, RunnerError, Tables};
 
 /// Bounds of a run.
@@ -94,14 +94,16 @@ pub fn run(
     if let Some(snapshot) = &snapshot {
         restore(chain, snapshot, surroundings.bundles)?;
     }
-    let mut log = open(snapshot.as_ref().map(|snapshot| (&snapshot.identity, snapshot.at)))?;
+    let mut log = open(snapshot.as_ref().map(|snapshot| (&snapshot.label.identity, snapshot.label.at)))?;
     let mut report = Report { loaded_snapshot: plan.snapshot, started_at: plan.read_from, ..Report::default() };
     let ledger = Ledger::new(&plan, frontiers.clone());
     let mut buffers = TableBuffers::new(chain.topic(), chain.partition(), ledger);
     let replay_end = frontiers.values().copied().max().unwrap_or_default();
     let mut last_snapshot = plan.snapshot;
     let is_first = plan.snapshot.is_none() && replay_end == Offset(0);
-    if is_first || snapshot.is_some_and(|snapshot| snapshot.logic != logic_of(chain)) {
+    // With this its bytes, a copy of the state, are let go.
+    let has_other_logic = snapshot.is_some_and(|snapshot| snapshot.label.logic != logic_of(chain));
+    if is_first || has_other_logic {
         // It says which logic wrote the rows from here on, should this run die before it has written them all.
         take_snapshot(chain, log.as_ref(), surroundings.snapshots, &mut buffers)?;
         last_snapshot = Some(log.position());
@@ -150,30 +152,31 @@ fn choose_start(
     chain: &Chain,
     store: &SnapshotStore,
     frontiers: &BTreeMap<String, Offset>,
-) -> Result<(frontier::Plan, Option<Snapshot>), RunnerError> {
-    let snapshots = store.load_all()?;
-    let heads: Vec<_> = snapshots.iter().map(Snapshot::head).collect();
+) -> Result<(frontier::Plan, Option<StoredSnapshot>), RunnerError> {
     let logic = logic_of(chain);
-    let plan = frontier::plan(&Found {
-        snapshots: &heads,
-        outputs: frontiers,
-        log_start: Offset(0),
-        log_partitions: 1,
-        output_partitions: &BTreeMap::new(),
-        logic: &logic,
-    })?;
-    let snapshot = snapshots.into_iter().find(|snapshot| Some(snapshot.at) == plan.snapshot);
-    Ok((plan, snapshot))
+    find_start(store, &mut |heads| {
+        Ok(frontier::plan(&Found {
+            snapshots: heads,
+            outputs: frontiers,
+            log_start: Offset(0),
+            log_partitions: 1,
+            output_partitions: &BTreeMap::new(),
+            logic: &logic,
+        })?)
+    })
 }
 
-pub(crate) fn restore(chain: &mut Chain, snapshot: &Snapshot, bundles: &dyn BundleSource) -> Result<(), RunnerError> {
+pub(crate) fn restore(
+    chain: &mut Chain,
+    snapshot: &StoredSnapshot,
+    bundles: &dyn BundleSource,
+) -> Result<(), RunnerError> {
     for unit in chain.units_mut() {
-        let state =
-            snapshot.states.iter().find(|(name, _)| name == unit.name()).ok_or_else(|| RunnerError::Snapshot {
-                path: format!("at offset {}", snapshot.at),
-                reason: format!("it has no state for {}; it belongs to another chain", unit.name()),
-            })?;
-        unit.restore(&state.1, bundles)?;
+        let state = snapshot.state(unit.name()).ok_or_else(|| RunnerError::Snapshot {
+            path: format!("at offset {}", snapshot.label.at),
+            reason: format!("it has no state for {}; it belongs to another chain", unit.name()),
+        })?;
+        unit.restore(state, bundles)?;
     }
     Ok(())
 }
@@ -208,15 +211,14 @@ fn take_snapshot(
     for unit in chain.units() {
         states.push((unit.name().to_string(), unit.save()?));
     }
-    let snapshot = Snapshot {
+    let label = SnapshotLabel {
         at,
         outputs: chain.tables().keys().map(|table| (*table).to_string()).collect(),
         partitions: 1,
         logic: logic_of(chain),
         identity: log.identity(),
-        states,
         output_partitions: BTreeMap::new(),
     };
-    store.write(permit, &snapshot)?;
+    store.write(permit, &Snapshot { label, states })?;
     Ok(())
 }

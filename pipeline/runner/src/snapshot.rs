@@ -1,30 +1,30 @@
 //! Snapshots: the state of a chain after everything below S, in one file, byte-equal for equal S.
 //!
-//! Layout: 8 bytes magic, 4 bytes format version (little endian), the body (postcard), 32 bytes SHA-256 of all before.
+//! A start reads the label of each, which is what the frontier rules ask for, and the states only of the one that it
+//! goes on from: two are kept, and each may be a gigabyte.
+
+mod format;
+mod store;
+
+pub use store::SnapshotStore;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
 
-use frontier::{SnapshotHead, SnapshotPermit};
+use frontier::{Plan, SnapshotHead, SnapshotPermit};
 use log::LogIdentity;
 use schemas::Offset;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::RunnerError;
 
-const MAGIC: &[u8; 8] = b"TILLSNAP";
-/// Raised when the layout changes; a reader knows every version up to its own. Format 1 has no counts of outputs.
-const FORMAT_VERSION: u32 = 2;
-/// Snapshots kept: the newest, and one more should the newest be damaged.
-const SNAPSHOTS_KEPT: usize = 2;
-const SUFFIX: &str = "snapshot";
+/// How often a start looks at the snapshots anew because the one that it had chosen is gone or damaged. Others replace
+/// them once a minute at most.
+const LISTINGS_MAX: u32 = 8;
 
-/// What a snapshot holds.
+/// What a snapshot says of itself, besides the states.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Snapshot {
+pub struct SnapshotLabel {
     /// S: the state is that after everything below.
     pub at: Offset,
     /// Outputs that had reached S when this was written.
@@ -35,58 +35,12 @@ pub struct Snapshot {
     pub logic: BTreeMap<String, u32>,
     /// What had been read of each file.
     pub identity: LogIdentity,
-    /// Saved bytes of each unit, in chain order.
-    pub states: Vec<(String, Vec<u8>)>,
     /// Number of partitions of each topic that the unit writes to; none for tables.
     pub output_partitions: BTreeMap<String, u32>,
 }
 
-/// The body in format 1.
-#[derive(Deserialize)]
-struct SnapshotV1 {
-    at: Offset,
-    outputs: Vec<String>,
-    partitions: u32,
-    logic: BTreeMap<String, u32>,
-    identity: LogIdentity,
-    states: Vec<(String, Vec<u8>)>,
-}
-
-impl From<SnapshotV1> for Snapshot {
-    fn from(old: SnapshotV1) -> Self {
-        let SnapshotV1 { at, outputs, partitions, logic, identity, states } = old;
-        Self { at, outputs, partitions, logic, identity, states, output_partitions: BTreeMap::new() }
-    }
-}
-
-impl Snapshot {
-    /// The snapshot as it is stored; equal snapshots give equal bytes.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let mut bytes = Vec::from(*MAGIC);
-        bytes.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
-        let mut bytes = postcard::to_extend(self, bytes).map_err(|error| error.to_string())?;
-        let digest = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&digest);
-        Ok(bytes)
-    }
-
-    /// The inverse of [`Snapshot::to_bytes`], for every format up to this program's; the error says what is wrong.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, String> {
-        let body_end = bytes.len().checked_sub(32).ok_or("shorter than its checksum")?;
-        let (content, digest) = bytes.split_at(body_end);
-        if Sha256::digest(content).as_slice() != digest {
-            return Err("its checksum does not fit its content".to_string());
-        }
-        let body = content.strip_prefix(MAGIC).ok_or("it is not a snapshot")?;
-        let (version, body) = body.split_first_chunk::<4>().ok_or("it is not a snapshot")?;
-        match u32::from_le_bytes(*version) {
-            1 => postcard::from_bytes(body).map(SnapshotV1::into).map_err(|error| error.to_string()),
-            FORMAT_VERSION => postcard::from_bytes(body).map_err(|error| error.to_string()),
-            other => Err(format!("it has format {other}, this program reads up to {FORMAT_VERSION}")),
-        }
-    }
-
-    /// What the frontier rules need to know of it.
+impl SnapshotLabel {
+    /// What the frontier rules need to know.
     pub fn head(&self) -> SnapshotHead {
         SnapshotHead {
             at: self.at,
@@ -98,109 +52,104 @@ impl Snapshot {
     }
 }
 
+/// A snapshot to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// What it says of itself.
+    pub label: SnapshotLabel,
+    /// Saved bytes of each unit, in chain order.
+    pub states: Vec<(String, Vec<u8>)>,
+}
+
+/// A snapshot as it was read: the whole file, and where each unit's saved bytes lie in it.
+#[derive(Debug)]
+pub struct StoredSnapshot {
+    /// What it says of itself.
+    pub label: SnapshotLabel,
+    bytes: Vec<u8>,
+    states: Vec<(String, Range<usize>)>,
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Debug)]
+pub enum Unfit {
+    /// It is not there any more: another process has written newer ones.
+    Gone,
+    /// Something is wrong with it.
+    Damaged {
+        /// Where it lies.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
 /// Keeps one partition's snapshots.
 pub trait Snapshots {
-    /// Every readable snapshot, oldest first. A damaged one is passed over with a warning where an older one is left,
-    /// and is an error where it was the only one.
-    fn load_all(&self) -> Result<Vec<Snapshot>, RunnerError>;
+    /// The label of each, oldest first, checked by itself; the states behind it may be damaged nevertheless.
+    fn labels(&self) -> Result<Vec<Result<SnapshotLabel, Unfit>>, RunnerError>;
+
+    /// The one with this S, checked as a whole.
+    fn load(&self, at: Offset) -> Result<Result<StoredSnapshot, Unfit>, RunnerError>;
 
     /// Writes a snapshot durably, as a whole or not at all, and removes old ones; returns its size in bytes. The permit
     /// proves that every output has reached S (I-2).
     fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError>;
 }
 
-/// The folder that holds one partition's snapshots.
-#[derive(Debug, Clone)]
-pub struct SnapshotStore {
-    folder: PathBuf,
-}
-
-impl SnapshotStore {
-    /// Opens (creating) the folder and removes what an interrupted write left behind.
-    pub fn open(folder: &Path) -> Result<Self, RunnerError> {
-        let store = Self { folder: folder.to_path_buf() };
-        fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-        for entry in fs::read_dir(folder).map_err(|error| failed(folder, error))? {
-            let path = entry.map_err(|error| failed(folder, error))?.path();
-            if path.extension().is_some_and(|extension| extension == "tmp") {
-                remove(&path)?;
+/// Lets the rules choose among the snapshots and loads the one that they choose. A damaged one is passed over with a
+/// warning where another is left, and is an error where it was the only one.
+///
+/// The plan is made from labels, after they were read: what it asks for besides must be newer than they are. It is made
+/// again where its choice turns out to be damaged, or was removed by another process in the meantime.
+pub fn find_start<E: From<RunnerError>>(
+    store: &dyn Snapshots,
+    plan: &mut dyn FnMut(&[SnapshotHead]) -> Result<Plan, E>,
+) -> Result<(Plan, Option<StoredSnapshot>), E> {
+    let mut damaged = BTreeMap::new();
+    for _ in 0..LISTINGS_MAX {
+        let heads = sound_heads(store, &damaged)?;
+        let plan = plan(&heads)?;
+        let Some(at) = plan.snapshot else { return Ok((plan, None)) };
+        match store.load(at)? {
+            Ok(snapshot) => return Ok((plan, Some(snapshot))),
+            Err(Unfit::Gone) => {}
+            Err(Unfit::Damaged { path, reason }) => {
+                damaged.insert(at, pass_over(path, reason));
             }
         }
-        Ok(store)
     }
+    let reason = format!("{LISTINGS_MAX} that were chosen one after the other could not be read; start again");
+    Err(RunnerError::Snapshot { path: "of this partition".to_string(), reason }.into())
+}
 
-    fn paths(&self) -> Result<Vec<PathBuf>, RunnerError> {
-        let entries = fs::read_dir(&self.folder).map_err(|error| failed(&self.folder, error))?;
-        let mut paths = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| failed(&self.folder, error))?.path();
-            if path.extension().is_some_and(|extension| extension == SUFFIX) {
-                paths.push(path);
-            }
+/// What the rules need to know of each snapshot that is sound, as far as one knows.
+fn sound_heads(
+    store: &dyn Snapshots,
+    damaged: &BTreeMap<Offset, (String, String)>,
+) -> Result<Vec<SnapshotHead>, RunnerError> {
+    let mut heads = Vec::new();
+    let mut newest_damage = None;
+    for label in store.labels()? {
+        match label {
+            Ok(label) => match damaged.get(&label.at) {
+                Some(damage) => newest_damage = Some(damage.clone()),
+                None => heads.push(label.head()),
+            },
+            Err(Unfit::Gone) => {}
+            Err(Unfit::Damaged { path, reason }) => newest_damage = Some(pass_over(path, reason)),
         }
-        paths.sort();
-        Ok(paths)
+    }
+    match newest_damage {
+        Some((path, reason)) if heads.is_empty() => Err(RunnerError::Snapshot { path, reason }),
+        _ => Ok(heads),
     }
 }
 
-impl Snapshots for SnapshotStore {
-    fn load_all(&self) -> Result<Vec<Snapshot>, RunnerError> {
-        let paths = self.paths()?;
-        let mut snapshots = Vec::new();
-        let mut damaged = None;
-        for path in &paths {
-            let bytes = match fs::read(path) {
-                Ok(bytes) => bytes,
-                // Another process has written newer ones meanwhile.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => return Err(failed(path, error)),
-            };
-            match Snapshot::from_bytes(&bytes) {
-                Ok(snapshot) => snapshots.push(snapshot),
-                Err(reason) => {
-                    tracing::warn!(path = %path.display(), reason, "snapshot passed over");
-                    damaged = Some(RunnerError::Snapshot { path: path.display().to_string(), reason });
-                }
-            }
-        }
-        match damaged {
-            Some(error) if snapshots.is_empty() => Err(error),
-            _ => Ok(snapshots),
-        }
-    }
-
-    /// By temporary name, fsync, rename, fsync of the folder.
-    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
-        assert_eq!(permit.at(), snapshot.at, "I-2: a permit is for one S");
-        let path = self.folder.join(format!("{:020}.{SUFFIX}", snapshot.at.0));
-        let bytes =
-            snapshot.to_bytes().map_err(|reason| RunnerError::Snapshot { path: path.display().to_string(), reason })?;
-        // Two processes may write the same snapshot, where one does not know yet that it lost the partition.
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let write = || -> std::io::Result<()> {
-            let mut file = File::create(&temporary)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.folder)?.sync_all()
-        };
-        write().map_err(|error| failed(&path, error))?;
-        let paths = self.paths()?;
-        for old in &paths[..paths.len().saturating_sub(SNAPSHOTS_KEPT)] {
-            remove(old)?;
-        }
-        Ok(bytes.len() as u64)
-    }
+fn pass_over(path: String, reason: String) -> (String, String) {
+    tracing::warn!(path, reason, "snapshot passed over");
+    (path, reason)
 }
 
-/// Removes a file that another process may have removed already.
-fn remove(path: &Path) -> Result<(), RunnerError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path, error)),
-        _ => Ok(()),
-    }
-}
-
-fn failed(path: &Path, error: std::io::Error) -> RunnerError {
-    RunnerError::Snapshot { path: path.display().to_string(), reason: error.to_string() }
-}
+#[cfg(test)]
+mod tests;

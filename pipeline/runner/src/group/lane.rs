@@ -13,7 +13,7 @@ use super::member::{Fault, Member};
 use super::planted::{Bug, is_planted};
 use super::route::Counts;
 use crate::drive::{logic_of, restore};
-use crate::{RunnerError, Snapshot, Snapshots};
+use crate::{RunnerError, Snapshot, SnapshotLabel, Snapshots, find_start};
 
 /// The one output of a lane as its frontier sees it: all topics commit together, with the group's offset.
 const GROUP: &str = "group";
@@ -50,43 +50,46 @@ impl Lane {
         common: &Common<'_>,
         member: &mut Member<'_>,
     ) -> Result<Self, Fault> {
-        // Before the offset is asked for: while this member does not know yet that it lost the partition, another may
-        // commit and snapshot, and a snapshot ahead of an offset read earlier would look as if that went back.
-        let snapshots = store.load_all()?;
-        let committed = member.call(|log| log.committed(place))?.unwrap_or_default();
-        let bounds = member.call(|log| log.bounds(place))?;
         let mut fold = Fold::new(unit, place, common.partitions);
-        let heads: Vec<_> = snapshots.iter().map(Snapshot::head).collect();
-        let frontiers = BTreeMap::from([(GROUP.to_string(), committed)]);
         let output_partitions: BTreeMap<String, u32> =
             common.counts.iter().map(|(topic, count)| ((*topic).to_string(), u32::from(*count))).collect();
         let logic = logic_of(fold.chain());
-        let plan = frontier::plan(&Found {
-            snapshots: &heads,
-            outputs: &frontiers,
-            log_start: bounds.start,
-            log_partitions: u32::from(common.partitions),
-            output_partitions: &output_partitions,
-            logic: &logic,
+        let mut ledger = None;
+        // The offset is asked for after the labels were read: while this member does not know yet that it lost the
+        // partition, another may commit and snapshot, and a snapshot ahead of an offset read earlier would look as if
+        // that went back.
+        let (plan, snapshot) = find_start(store.as_ref(), &mut |heads| -> Result<_, Fault> {
+            let committed = member.call(|log| log.committed(place))?.unwrap_or_default();
+            let bounds = member.call(|log| log.bounds(place))?;
+            let frontiers = BTreeMap::from([(GROUP.to_string(), committed)]);
+            let plan = frontier::plan(&Found {
+                snapshots: heads,
+                outputs: &frontiers,
+                log_start: bounds.start,
+                log_partitions: u32::from(common.partitions),
+                output_partitions: &output_partitions,
+                logic: &logic,
+            })?;
+            let planned = Ledger::new(&plan, frontiers);
+            planned.check_end(bounds.end)?;
+            ledger = Some(planned);
+            Ok(plan)
         })?;
-        let ledger = Ledger::new(&plan, frontiers);
-        ledger.check_end(bounds.end)?;
-        let snapshot = snapshots.into_iter().find(|snapshot| Some(snapshot.at) == plan.snapshot);
         if let Some(snapshot) = &snapshot {
             restore(fold.chain_mut(), snapshot, common.bundles)?;
         }
         // A snapshot of other logic is no proof of which logic writes the rows from here on.
-        let current =
-            snapshot.filter(|snapshot| snapshot.logic == logic && snapshot.output_partitions == output_partitions);
+        let label = snapshot.map(|snapshot| snapshot.label);
+        let current = label.filter(|label| label.logic == logic && label.output_partitions == output_partitions);
         Ok(Self {
             fold,
             place,
             partitions: common.partitions,
             output_partitions,
-            ledger,
+            ledger: ledger.expect("a start that was found was planned"),
             store,
             position: plan.read_from,
-            snapshot_at: current.map(|snapshot| snapshot.at),
+            snapshot_at: current.map(|label| label.at),
         })
     }
 
@@ -129,16 +132,15 @@ impl Lane {
         for unit in self.fold.chain().units() {
             states.push((unit.name().to_string(), unit.save()?));
         }
-        let snapshot = Snapshot {
+        let label = SnapshotLabel {
             at: self.position,
             outputs: vec![GROUP.to_string()],
             partitions: u32::from(self.partitions),
             logic: logic_of(self.fold.chain()),
             identity: LogIdentity::default(),
-            states,
             output_partitions: self.output_partitions.clone(),
         };
-        let bytes = self.store.write(permit, &snapshot)?;
+        let bytes = self.store.write(permit, &Snapshot { label, states })?;
         self.snapshot_at = Some(self.position);
         Ok(Some(bytes))
     }

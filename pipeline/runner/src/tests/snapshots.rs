@@ -1,11 +1,13 @@
 //! Snapshots: byte-equal for equal S, whole or not there, and never the only copy.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use schemas::Offset;
 
 use super::fakes::{Record, factor};
 use super::world::{Crash, World};
-use crate::{RunnerError, Settings};
+use crate::{RunnerError, Settings, SnapshotLabel, StoredSnapshot};
 
 fn log_of(count: i64) -> Vec<Record> {
     let mut records: Vec<Record> = (0..count).map(|value| Record::Value(value * 7 - 20)).collect();
@@ -14,12 +16,19 @@ fn log_of(count: i64) -> Vec<Record> {
     records
 }
 
+/// Alters the last byte of the states, behind a label that stays as it was.
 fn damage(world: &World, name: &str) {
     let path = world.snapshot_folder().join(name);
     let mut bytes = std::fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let last = bytes.len() - 33;
+    bytes[last] ^= 1;
     std::fs::write(path, bytes).unwrap();
+}
+
+fn with_sum(mut content: Vec<u8>) -> Vec<u8> {
+    let sum = <sha2::Sha256 as sha2::Digest>::digest(&content);
+    content.extend_from_slice(&sum);
+    content
 }
 
 fn name(at: i64) -> String {
@@ -94,21 +103,15 @@ fn what_is_no_snapshot_is_named() {
     let path = world.snapshot_folder().join(name(5));
     let whole = std::fs::read(&path).unwrap();
     std::fs::remove_file(world.snapshot_folder().join(name(4))).unwrap();
-    let with_digest = |mut content: Vec<u8>| {
-        use sha2::Digest;
-        let digest = sha2::Sha256::digest(&content);
-        content.extend_from_slice(&digest);
-        content
-    };
     let body = &whole[..whole.len() - 32];
     let mut later = body.to_vec();
     later[8] = 9;
     let cases = [
         (Vec::new(), "shorter than its checksum"),
         (whole[..whole.len() - 1].to_vec(), "its checksum does not fit its content"),
-        (with_digest(b"something".to_vec()), "it is not a snapshot"),
-        (with_digest(b"TILLSNAP\x01".to_vec()), "it is not a snapshot"),
-        (with_digest(later), "it has format 9, this program reads up to 2"),
+        (with_sum(b"something".to_vec()), "it is not a snapshot"),
+        (with_sum(b"TILLSNAP\x01".to_vec()), "it is not a snapshot"),
+        (with_sum(later), "it has format 9, this program reads up to 3"),
     ];
     for (bytes, expected) in cases {
         std::fs::write(&path, bytes).unwrap();
@@ -116,32 +119,73 @@ fn what_is_no_snapshot_is_named() {
         let RunnerError::Snapshot { reason, .. } = &error else { panic!("{error}") };
         assert_eq!(reason, expected);
     }
-    std::fs::write(&path, with_digest(body[..body.len() - 3].to_vec())).unwrap();
-    assert!(matches!(world.run(Crash::Never, &[5]), Err(RunnerError::Snapshot { .. })), "a body cut short");
+    let cut = |length: usize| with_sum(body[..length].to_vec());
+    let second = StoredSnapshot::from_bytes(whole.clone()).unwrap().state("second").unwrap().len();
+    let cases = [
+        (cut(body.len() - 3), "the state of second is cut short"),
+        (cut(body.len() - second - 1), "the state of first is cut short"),
+        (with_sum([body, b"more"].concat()), "4 bytes follow its states"),
+        (cut(16), "its checksum does not fit its content"),
+    ];
+    for (bytes, expected) in cases {
+        std::fs::write(&path, bytes).unwrap();
+        let error = world.run(Crash::Never, &[5]).unwrap_err();
+        let RunnerError::Snapshot { reason, .. } = &error else { panic!("{error}") };
+        assert_eq!(reason, expected);
+    }
     std::fs::write(&path, whole).unwrap();
     assert_eq!(world.run(Crash::Never, &[5]).unwrap().loaded_snapshot, Some(Offset(5)));
 }
 
-/// Fails if a body without the counts of outputs, as format 1 has it, cannot be read any more.
-#[test]
-fn a_snapshot_of_format_1_is_read() {
-    let mut world = World::new(&log_of(5));
-    world.run(Crash::Never, &[5]).unwrap();
-    std::fs::remove_file(world.snapshot_folder().join(name(4))).unwrap();
-    let path = world.snapshot_folder().join(name(5));
-    let whole = std::fs::read(&path).unwrap();
-    let (body, counts) = whole[..whole.len() - 32].split_at(whole.len() - 33);
-    assert_eq!(counts, [0], "a file run writes to no topics");
-    let mut old = body.to_vec();
-    old[8] = 1;
-    let digest = <sha2::Sha256 as sha2::Digest>::digest(&old);
-    old.extend_from_slice(&digest);
-    std::fs::write(&path, old).unwrap();
-    let report = world.run(Crash::Never, &[5]).unwrap();
-    assert_eq!((report.loaded_snapshot, report.started_at), (Some(Offset(5)), Offset(5)));
+/// What formats 1 and 2 had between version and sum; format 1 ended before the counts.
+#[derive(serde::Serialize)]
+struct OldBody {
+    at: Offset,
+    outputs: Vec<String>,
+    partitions: u32,
+    logic: BTreeMap<String, u32>,
+    identity: log::LogIdentity,
+    states: Vec<(String, Vec<u8>)>,
 }
 
-/// Fails if `open` leaves it, or `load_all` reads it.
+/// A snapshot as an older program wrote it.
+fn in_format(version: u8, stored: &StoredSnapshot, units: &[&str]) -> Vec<u8> {
+    let SnapshotLabel { at, outputs, partitions, logic, identity, output_partitions } = stored.label.clone();
+    let states = units.iter().map(|unit| ((*unit).to_string(), stored.state(unit).unwrap().to_vec())).collect();
+    let mut bytes = [b"TILLSNAP".as_slice(), &[version, 0, 0, 0]].concat();
+    let body = OldBody { at, outputs, partitions, logic, identity, states };
+    bytes = postcard::to_extend(&body, bytes).unwrap();
+    if version > 1 {
+        bytes = postcard::to_extend(&output_partitions, bytes).unwrap();
+    }
+    with_sum(bytes)
+}
+
+/// Fails if a program forgets how older ones wrote: without counts of outputs (1), or without a label of its own (2).
+#[test]
+fn snapshots_of_older_formats_are_read() {
+    for version in [1, 2] {
+        let mut world = World::new(&log_of(5));
+        world.run(Crash::Never, &[5]).unwrap();
+        std::fs::remove_file(world.snapshot_folder().join(name(4))).unwrap();
+        let path = world.snapshot_folder().join(name(5));
+        let mut stored = StoredSnapshot::from_bytes(std::fs::read(&path).unwrap()).unwrap();
+        stored.label.output_partitions.insert("payments".to_string(), 12);
+        let old = in_format(version, &stored, &["first", "second"]);
+        let read = StoredSnapshot::from_bytes(old.clone()).unwrap();
+        assert_eq!(read.label.output_partitions.len(), usize::from(version) - 1);
+        assert_eq!(SnapshotLabel::read_from(&mut old.as_slice()).unwrap().unwrap(), read.label);
+        std::fs::write(&path, old).unwrap();
+        let report = world.run(Crash::Never, &[5]).unwrap();
+        assert_eq!((report.loaded_snapshot, report.started_at), (Some(Offset(5)), Offset(5)));
+        world.records = log_of(9).into();
+        world.run(Crash::Never, &[2]).unwrap();
+        assert_eq!(std::fs::read(world.snapshot_folder().join(name(8))).unwrap()[8], 3, "it writes its own format");
+        world.check_complete();
+    }
+}
+
+/// Fails if `open` leaves it, or a start reads it.
 #[test]
 fn what_an_interrupted_write_left_is_removed() {
     let mut world = World::new(&log_of(9));

@@ -284,8 +284,8 @@ fn other_logic_starts_only_after_a_graceful_stop() {
     bench.disk.borrow_mut().insert(1, BTreeMap::from([(9, before)]));
     bench.broker.append(INPUT, Partition(1), rows(&values(4))).unwrap();
     bench.unit_of("x", &|| Teller::of_version(2), |mut driver| steps(&mut driver, 1));
-    let kept = crate::Snapshot::from_bytes(&bench.disk.borrow()[&1][&9]).unwrap();
-    assert_eq!(kept.logic["authorize"], 2);
+    let kept = crate::StoredSnapshot::from_bytes(bench.disk.borrow()[&1][&9].clone()).unwrap();
+    assert_eq!(kept.label.logic["authorize"], 2);
 }
 
 /// Fails if a start passes over records that are gone, or over offsets that were forgotten.

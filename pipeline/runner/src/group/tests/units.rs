@@ -17,7 +17,7 @@ use schemas::topics::{self, kind, timestamp};
 use schemas::unit::{BundleSource, Control, ControlChange, Destination, Input, Output, OutputSpec, Unit, UnitError};
 use schemas::{Offset, Partition};
 
-use crate::{RunnerError, Snapshot, Snapshots, TableError, Tables};
+use crate::{RunnerError, Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, TableError, Tables, Unfit};
 
 /// Topic that the unit reads.
 pub(super) const INPUT: &str = "payments";
@@ -212,24 +212,32 @@ pub(super) struct MemorySnapshots {
 }
 
 impl Snapshots for MemorySnapshots {
-    fn load_all(&self) -> Result<Vec<Snapshot>, RunnerError> {
+    fn labels(&self) -> Result<Vec<Result<SnapshotLabel, Unfit>>, RunnerError> {
         let disk = self.disk.borrow();
         let stored = disk.get(&self.partition.0).into_iter().flat_map(BTreeMap::values);
-        Ok(stored.map(|bytes| Snapshot::from_bytes(bytes).unwrap()).collect())
+        Ok(stored.map(|bytes| Ok(SnapshotLabel::read_from(&mut bytes.as_slice()).unwrap().unwrap())).collect())
+    }
+
+    fn load(&self, at: Offset) -> Result<Result<StoredSnapshot, Unfit>, RunnerError> {
+        let disk = self.disk.borrow();
+        let stored = disk.get(&self.partition.0).and_then(|stored| stored.get(&at.0));
+        Ok(stored.map(|bytes| StoredSnapshot::from_bytes(bytes.clone()).unwrap()).ok_or(Unfit::Gone))
     }
 
     fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
-        assert_eq!(permit.at(), snapshot.at);
+        let label = &snapshot.label;
+        assert_eq!(permit.at(), label.at);
         let died = |reason| RunnerError::Snapshot { path: "memory".to_string(), reason };
-        let bytes = snapshot.to_bytes().unwrap();
+        let mut bytes = Vec::new();
+        let size = snapshot.write_to(&mut bytes).unwrap();
+        assert_eq!(size, bytes.len() as u64);
         (self.hook)(Outside::BeforeRename).map_err(died)?;
-        let size = bytes.len() as u64;
         let mut disk = self.disk.borrow_mut();
         let stored = disk.entry(self.partition.0).or_default();
-        let before = stored.insert(snapshot.at.0, bytes.clone());
+        let before = stored.insert(label.at.0, bytes.clone());
         // The same S again by other logic is what a start after a graceful stop writes.
-        let other_logic = |before: &[u8]| Snapshot::from_bytes(before).unwrap().logic != snapshot.logic;
-        assert!(before.is_none_or(|before| before == bytes || other_logic(&before)), "snapshots of one S differ");
+        let other_logic = |before: Vec<u8>| StoredSnapshot::from_bytes(before).unwrap().label.logic != label.logic;
+        assert!(before.is_none_or(|before| before == bytes || other_logic(before)), "snapshots of one S differ");
         while stored.len() > 2 {
             stored.pop_first();
         }

@@ -1,0 +1,122 @@
+//! The folder that holds one partition's snapshots, each named after its S.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use frontier::SnapshotPermit;
+use schemas::Offset;
+
+use super::{Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, Unfit};
+use crate::RunnerError;
+
+/// Snapshots kept: the newest, and one more should the newest be damaged.
+const SNAPSHOTS_KEPT: usize = 2;
+const SUFFIX: &str = "snapshot";
+
+/// The folder that holds one partition's snapshots.
+#[derive(Debug, Clone)]
+pub struct SnapshotStore {
+    folder: PathBuf,
+}
+
+impl SnapshotStore {
+    /// Opens (creating) the folder and removes what an interrupted write left behind.
+    pub fn open(folder: &Path) -> Result<Self, RunnerError> {
+        let store = Self { folder: folder.to_path_buf() };
+        fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+        for entry in fs::read_dir(folder).map_err(|error| failed(folder, error))? {
+            let path = entry.map_err(|error| failed(folder, error))?.path();
+            if path.extension().is_some_and(|extension| extension == "tmp") {
+                remove(&path)?;
+            }
+        }
+        Ok(store)
+    }
+
+    fn paths(&self) -> Result<Vec<PathBuf>, RunnerError> {
+        let entries = fs::read_dir(&self.folder).map_err(|error| failed(&self.folder, error))?;
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|error| failed(&self.folder, error))?.path();
+            if path.extension().is_some_and(|extension| extension == SUFFIX) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+
+    fn path_of(&self, at: Offset) -> PathBuf {
+        self.folder.join(format!("{:020}.{SUFFIX}", at.0))
+    }
+
+    /// What was read of a file, if it is sound and the file is named after the S that it says.
+    fn checked<T>(
+        &self,
+        path: &Path,
+        read: std::io::Result<Result<T, String>>,
+        at: impl Fn(&T) -> Offset,
+    ) -> Result<Result<T, Unfit>, RunnerError> {
+        let damaged = |reason| Ok(Err(Unfit::Damaged { path: path.display().to_string(), reason }));
+        match read {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Err(Unfit::Gone)),
+            Err(error) => Err(failed(path, error)),
+            Ok(Err(reason)) => damaged(reason),
+            Ok(Ok(found)) if self.path_of(at(&found)) != path => {
+                damaged(format!("it is that of offset {}, but its name says another", at(&found)))
+            }
+            Ok(Ok(found)) => Ok(Ok(found)),
+        }
+    }
+}
+
+impl Snapshots for SnapshotStore {
+    fn labels(&self) -> Result<Vec<Result<SnapshotLabel, Unfit>>, RunnerError> {
+        let label = |path: PathBuf| {
+            let read = File::open(&path).and_then(|mut file| SnapshotLabel::read_from(&mut file));
+            self.checked(&path, read, |label| label.at)
+        };
+        self.paths()?.into_iter().map(label).collect()
+    }
+
+    fn load(&self, at: Offset) -> Result<Result<StoredSnapshot, Unfit>, RunnerError> {
+        let path = self.path_of(at);
+        let read = fs::read(&path).map(StoredSnapshot::from_bytes);
+        self.checked(&path, read, |snapshot| snapshot.label.at)
+    }
+
+    /// By temporary name, fsync, rename, fsync of the folder.
+    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
+        assert_eq!(permit.at(), snapshot.label.at, "I-2: a permit is for one S");
+        let path = self.path_of(snapshot.label.at);
+        // Two processes may write the same snapshot, where one does not know yet that it lost the partition.
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let write = || -> std::io::Result<u64> {
+            let mut file = File::create(&temporary)?;
+            let bytes = snapshot.write_to(&mut file)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.folder)?.sync_all()?;
+            Ok(bytes)
+        };
+        let bytes = write().map_err(|error| failed(&path, error))?;
+        let paths = self.paths()?;
+        for old in &paths[..paths.len().saturating_sub(SNAPSHOTS_KEPT)] {
+            remove(old)?;
+        }
+        Ok(bytes)
+    }
+}
+
+/// Removes a file that another process may have removed already.
+fn remove(path: &Path) -> Result<(), RunnerError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(path, error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(path: &Path, error: std::io::Error) -> RunnerError {
+    RunnerError::Snapshot { path: path.display().to_string(), reason: error.to_string() }
+}
