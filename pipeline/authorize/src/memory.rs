@@ -3,12 +3,14 @@
 //! Bounds: payments by the policy's `payments_max`, accounts by [`crate::in_force::ACCOUNTS_MAX`], origins by `u16`,
 //! alert groups by [`crate::alerts::GROUPS_MAX`]; an index has at most one entry a payment.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod indexes;
+mod saved;
+
+use std::collections::BTreeMap;
 
 use schemas::ids::{CardToken, ContentHash, PaymentId};
 use schemas::money::Currency;
 use schemas::reasons::Reason;
-use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::alerts::Groups;
 use crate::error::Error;
@@ -16,46 +18,18 @@ use crate::in_force::{DAY_US, InForce, Rules};
 use crate::ledger::{Amounts, Ledger};
 use crate::machine::{State, Transition};
 use crate::payment::{Core, Payment, Standing};
-
-/// Layout of the saved bytes, their first value. A reader refuses others.
-const LAYOUT: u16 = 1;
-
-/// An approved payment of a card, as its windows need it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Recent {
-    received_at_us: i64,
-    id: PaymentId,
-    amount_minor: i64,
-    merchant_hash: u64,
-}
-
-/// Everything here follows from the payments.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Indexes {
-    /// Payments that hold money, by origin: deadline and payment.
-    timers: BTreeMap<u16, BTreeSet<(i64, PaymentId)>>,
-    /// Payments with details and without a timer, by `received_at`.
-    settled: BTreeSet<(i64, PaymentId)>,
-    /// Payments without details, by `received_at`.
-    compact: BTreeSet<(i64, PaymentId)>,
-    /// KSNs that cards have shown: hash, `received_at`, payment.
-    ksns: BTreeSet<(u64, i64, PaymentId)>,
-    /// Approved payments with details of each card, by `received_at`. Only looked up by card, never listed.
-    recent: HashMap<CardToken, Vec<Recent>>,
-}
+use indexes::{Indexes, Recent};
 
 /// The state of one partition.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Memory {
     /// Hash of the bundle in force.
     pub(crate) bundle: Option<ContentHash>,
     /// Alerts that belong together.
     pub(crate) groups: Groups,
     clocks: BTreeMap<u16, i64>,
-    #[serde(deserialize_with = "in_order")]
     payments: BTreeMap<PaymentId, Payment>,
     ledger: Ledger,
-    #[serde(skip)]
     indexes: Indexes,
 }
 
@@ -256,131 +230,11 @@ impl Memory {
         }
     }
 
-    /// The state as bytes, after the full check of money in = money out.
-    pub(crate) fn save(&self) -> Result<Vec<u8>, Error> {
-        self.ledger.audit(amounts(&self.payments))?;
-        postcard::to_stdvec(&(LAYOUT, self)).map_err(|error| Error::Snapshot { reason: error.to_string() })
-    }
-
-    /// The state of saved bytes, checked in full, its indexes rebuilt.
-    pub(crate) fn restore(bytes: &[u8]) -> Result<Self, Error> {
-        let unreadable = |reason: String| Error::Snapshot { reason };
-        let (layout, rest): (u16, &[u8]) =
-            postcard::take_from_bytes(bytes).map_err(|error| unreadable(error.to_string()))?;
-        if layout != LAYOUT {
-            return Err(unreadable(format!("layout {layout}, but this program reads {LAYOUT}")));
-        }
-        let (mut memory, rest): (Self, &[u8]) =
-            postcard::take_from_bytes(rest).map_err(|error| unreadable(error.to_string()))?;
-        if !rest.is_empty() {
-            return Err(unreadable(format!("{} bytes follow the state", rest.len())));
-        }
-        for payment in memory.payments.values() {
-            if payment.core.state.holds() && payment.detail.is_none() {
-                return Err(unreadable("a payment that holds money has no deadline".into()));
-            }
-        }
-        memory.indexes = Indexes::of(&memory.payments);
-        memory.groups.rebuild();
-        let Self { payments, ledger, .. } = &mut memory;
-        ledger.rebuild(amounts(payments))?;
-        Ok(memory)
-    }
-
     /// Whether every index is as another state's.
     #[cfg(test)]
     pub(crate) fn has_indexes_of(&self, other: &Self) -> bool {
         self.indexes == other.indexes
     }
-}
-
-impl Indexes {
-    /// The indexes of payments. What every payment has an entry in is sorted as a whole: entered one by one in the order
-    /// of their identities, each would fall on another place of the memory.
-    fn of(payments: &BTreeMap<PaymentId, Payment>) -> Self {
-        let mut indexes = Self::default();
-        for (id, payment) in payments.iter().filter(|(_, payment)| payment.detail.is_some()) {
-            indexes.add_detailed(*id, payment);
-        }
-        let short = payments.iter().filter(|(_, payment)| payment.detail.is_none());
-        indexes.compact = short.map(|(id, payment)| (payment.core.received_at_us, *id)).collect();
-        indexes.ksns = payments.iter().filter_map(|(id, payment)| ksn_entry(*id, &payment.core)).collect();
-        indexes
-    }
-
-    /// Enters a payment that was just decided.
-    fn add(&mut self, id: PaymentId, payment: &Payment) {
-        self.add_detailed(id, payment);
-        self.ksns.extend(ksn_entry(id, &payment.core));
-    }
-
-    /// Enters a payment with details where only those are.
-    fn add_detailed(&mut self, id: PaymentId, payment: &Payment) {
-        let (core, Some(detail)) = (&payment.core, &payment.detail) else { return };
-        let by_time = (core.received_at_us, id);
-        if core.state.holds() {
-            self.timers.entry(core.origin).or_default().insert((detail.deadline_us, id));
-        } else {
-            self.settled.insert(by_time);
-        }
-        if let Some(token) = core.token
-            && core.state != State::Declined
-        {
-            let recent = self.recent.entry(token).or_default();
-            let place = recent.partition_point(|other| (other.received_at_us, other.id) < by_time);
-            let Core { received_at_us, amount_minor, merchant_hash, .. } = *core;
-            recent.insert(place, Recent { received_at_us, id, amount_minor, merchant_hash });
-        }
-    }
-
-    /// The payment holds nothing any more.
-    fn stop_timer(&mut self, id: PaymentId, payment: &Payment) {
-        if let (Some(timers), Some(detail)) = (self.timers.get_mut(&payment.core.origin), &payment.detail) {
-            timers.remove(&(detail.deadline_us, id));
-            if timers.is_empty() {
-                self.timers.remove(&payment.core.origin);
-            }
-        }
-        self.settled.insert((payment.core.received_at_us, id));
-    }
-
-    /// The payment leaves the card's windows together with its details.
-    fn leave_windows(&mut self, id: PaymentId, core: &Core) {
-        let Some(token) = core.token else { return };
-        let Some(recent) = self.recent.get_mut(&token) else { return };
-        let place = recent.binary_search_by(|other| (other.received_at_us, other.id).cmp(&(core.received_at_us, id)));
-        if let Ok(place) = place {
-            recent.remove(place);
-        }
-        if recent.is_empty() {
-            self.recent.remove(&token);
-        }
-    }
-
-    /// The payment is forgotten. Only one without a timer ever is.
-    fn remove(&mut self, id: PaymentId, core: &Core) {
-        let by_time = (core.received_at_us, id);
-        self.settled.remove(&by_time);
-        self.compact.remove(&by_time);
-        self.ksns.remove(&(core.ksn_hash, core.received_at_us, id));
-        self.leave_windows(id, core);
-    }
-}
-
-/// Reads the payments as the list that a saved map is, and builds the map as a whole: serde would look for the place of
-/// each, and leave every node of the map half empty.
-fn in_order<'de, D: Deserializer<'de>>(saved: D) -> Result<BTreeMap<PaymentId, Payment>, D::Error> {
-    Vec::<(PaymentId, Payment)>::deserialize(saved).map(BTreeMap::from_iter)
-}
-
-/// Currency and amounts of each payment.
-fn amounts(payments: &BTreeMap<PaymentId, Payment>) -> impl Iterator<Item = (Currency, Amounts)> {
-    payments.values().filter_map(|payment| Some((payment.core.currency?, payment.core.amounts())))
-}
-
-/// A payment among the KSNs; none where the frame did not open.
-fn ksn_entry(id: PaymentId, core: &Core) -> Option<(u64, i64, PaymentId)> {
-    (core.ksn_hash != 0).then_some((core.ksn_hash, core.received_at_us, id))
 }
 
 /// Callers look a payment up before they change it.
