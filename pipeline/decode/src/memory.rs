@@ -185,6 +185,11 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
+    /// Number of remembered swipes and withdraws.
+    pub(crate) fn len(&self) -> usize {
+        self.arrivals.len()
+    }
+
     /// Whether nothing more can be remembered.
     pub(crate) fn is_full(&self) -> bool {
         self.arrivals.len() >= self.room.0
@@ -274,12 +279,17 @@ impl Memory {
             self.names.number(Some(&text));
         }
         let names_end = self.names.texts.len() as Name;
-        for (number, arrival) in self.arrivals.iter().enumerate() {
-            if arrival.memo.is_some_and(|memo| memo.names.iter().any(|name| *name > names_end)) {
-                return Err(unreadable_state("a remembered swipe quotes a name that is not there"));
-            }
-            self.index.insert((arrival.sender, arrival.content), number as u64);
+        let is_there = |memo: &Memo| memo.names.iter().all(|name| *name <= names_end);
+        if !self.arrivals.iter().filter_map(|arrival| arrival.memo.as_ref()).all(is_there) {
+            return Err(unreadable_state("a remembered swipe quotes a name that is not there"));
         }
+        // Sorted as a whole: entered one by one, each would fall on another place of the memory. Of several with one key
+        // the last one, the newest, stays.
+        let numbered = self.arrivals.iter().zip(0..);
+        let mut entries: Vec<_> =
+            numbered.map(|(arrival, number)| ((arrival.sender, arrival.content), number)).collect();
+        entries.sort_unstable();
+        self.index = BTreeMap::from_iter(entries);
         Ok(())
     }
 
@@ -323,6 +333,29 @@ impl Memory {
             scheme,
             decode_bundle,
             key_set,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Fails if the index of a restored memory is another than the one that grew, as where of several arrivals of one
+        /// key not the newest is found.
+        #[test]
+        fn a_restored_index_is_the_one_that_grew(keys in prop::collection::vec((0_u8..4, 0_u8..3), 0..40)) {
+            let mut memory = Memory::default();
+            for (sender, content) in keys {
+                let (sender, content) = (Sender([sender; 16]), Content([content; 16]));
+                memory.push(Arrival { received_at_us: 0, sender, content, memo: None });
+            }
+            let mut restored: Memory = postcard::from_bytes(&postcard::to_stdvec(&memory).unwrap()).unwrap();
+            restored.rebuild().unwrap();
+            prop_assert_eq!(restored.index, memory.index);
         }
     }
 }

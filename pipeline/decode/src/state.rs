@@ -13,6 +13,8 @@ use crate::memory::Memory;
 
 /// Layout of the saved bytes, their first value. A reader refuses others.
 const LAYOUT: u16 = 1;
+/// Room made for a remembered swipe at first, bytes. What is missing is added in few steps.
+const ARRIVAL_BYTES: usize = 120;
 
 /// The state of one partition.
 #[derive(Default, Serialize, Deserialize)]
@@ -28,7 +30,9 @@ pub(crate) struct State {
 impl State {
     /// The state as bytes: equal for equal states.
     pub(crate) fn save(&self) -> Result<Vec<u8>, UnitError> {
-        postcard::to_stdvec(&(LAYOUT, self)).map_err(|error| internal(format!("the state does not serialize: {error}")))
+        let room = Vec::with_capacity(self.memory.len() * ARRIVAL_BYTES);
+        postcard::to_extend(&(LAYOUT, self), room)
+            .map_err(|error| internal(format!("the state does not serialize: {error}")))
     }
 
     /// The state of saved bytes.
