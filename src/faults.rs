@@ -12,7 +12,7 @@ use arrow::array::RecordBatch;
 use frontier::SnapshotPermit;
 use lake::{CommitPoint, Lake};
 use log::group::{Bounds, Event, GroupError, GroupLog, TopicPartition};
-use runner::{RunnerError, Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, Unfit};
+use runner::{RunnerError, Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, Unfit, Writing};
 use schemas::{Offset, Partition};
 
 use crate::failure::Failure;
@@ -198,7 +198,7 @@ impl Snapshots for FaultySnapshots {
         self.store.load(at)
     }
 
-    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
+    fn write(&self, permit: SnapshotPermit, snapshot: Snapshot) -> Result<Box<dyn Writing>, RunnerError> {
         self.faults.reach(Point::BeforeSnapshot);
         if self.faults.is_due(Point::SnapshotRename) {
             // What the store leaves behind that dies before it renames; that this fails too does not matter any more.

@@ -219,6 +219,6 @@ fn take_snapshot(
         identity: log.identity(),
         output_partitions: BTreeMap::new(),
     };
-    store.write(permit, &Snapshot { label, states })?;
+    store.write(permit, Snapshot { label, states })?.wait()?;
     Ok(())
 }

@@ -13,7 +13,7 @@ mod snapshot;
 
 pub use chain::Chain;
 pub use drive::{OpenLog, Progress, Report, Settings, Surroundings, run};
-pub use snapshot::{Snapshot, SnapshotLabel, SnapshotStore, Snapshots, StoredSnapshot, Unfit, find_start};
+pub use snapshot::{Snapshot, SnapshotLabel, SnapshotStore, Snapshots, StoredSnapshot, Unfit, Writing, find_start};
 
 use arrow::array::RecordBatch;
 use schemas::Offset;

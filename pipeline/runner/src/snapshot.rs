@@ -92,9 +92,18 @@ pub trait Snapshots {
     /// The one with this S, checked as a whole.
     fn load(&self, at: Offset) -> Result<Result<StoredSnapshot, Unfit>, RunnerError>;
 
-    /// Writes a snapshot durably, as a whole or not at all, and removes old ones; returns its size in bytes. The permit
-    /// proves that every output has reached S (I-2).
-    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError>;
+    /// Begins to write a snapshot durably, as a whole or not at all, and to remove old ones. The permit proves that every
+    /// output has reached S (I-2), which stays true however long it takes: no output goes back.
+    fn write(&self, permit: SnapshotPermit, snapshot: Snapshot) -> Result<Box<dyn Writing>, RunnerError>;
+}
+
+/// A snapshot that is being written. One that is dropped is written to its end, unless the process ends before.
+pub trait Writing {
+    /// Whether [`Writing::wait`] would answer at once.
+    fn is_done(&self) -> bool;
+
+    /// Waits until it lies there; returns its size in bytes, or why it could not be written.
+    fn wait(self: Box<Self>) -> Result<u64, RunnerError>;
 }
 
 /// Lets the rules choose among the snapshots and loads the one that they choose. A damaged one is passed over with a

@@ -270,12 +270,21 @@ impl Work for CollectWork<'_> {
         Ok(())
     }
 
-    fn close(&mut self, partitions: &BTreeSet<TopicPartition>) {
+    fn tend(&mut self, _waits: bool, _context: &mut Context<'_>) -> Result<(), RunnerError> {
+        Ok(())
+    }
+
+    fn is_writing(&self) -> bool {
+        false
+    }
+
+    fn close(&mut self, partitions: &BTreeSet<TopicPartition>, _context: &mut Context<'_>) -> Result<(), RunnerError> {
         self.lanes.retain(|place, _| !partitions.contains(place));
         self.is_stale = true;
         if self.lanes.is_empty() {
             self.waiting = 0;
         }
+        Ok(())
     }
 
     fn waiting(&self) -> u64 {

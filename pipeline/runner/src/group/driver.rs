@@ -49,11 +49,17 @@ pub(crate) trait Work {
     /// Commits what all lanes have made and how far they have read. Returns the number of rows.
     fn commit(&mut self, member: &mut Member<'_>, report: &mut GroupReport) -> Result<u64, Fault>;
 
-    /// Writes a snapshot of a lane where it stands, if there is none yet.
+    /// Begins to write a snapshot of a lane where it stands, if there is none yet, after the one before it is written.
     fn snapshot(&mut self, partition: TopicPartition, context: &mut Context<'_>) -> Result<(), Fault>;
 
-    /// Drops lanes with what they have not committed.
-    fn close(&mut self, partitions: &BTreeSet<TopicPartition>);
+    /// Takes note of snapshots that were written in the meantime, or could not be; with `waits` of all.
+    fn tend(&mut self, waits: bool, context: &mut Context<'_>) -> Result<(), RunnerError>;
+
+    /// Whether a snapshot is being written.
+    fn is_writing(&self) -> bool;
+
+    /// Drops lanes with what they have not committed, after their snapshots are written.
+    fn close(&mut self, partitions: &BTreeSet<TopicPartition>, context: &mut Context<'_>) -> Result<(), RunnerError>;
 
     /// Records that wait for a commit.
     fn waiting(&self) -> u64;
@@ -91,8 +97,9 @@ pub(crate) struct Driver<'a, W> {
     failures: u32,
     failed_at: Duration,
     lag_told_at: Duration,
-    /// When all lanes got snapshots last.
+    /// When all lanes were due for a snapshot last, and which of them still are.
     snapshots_at: Duration,
+    due: BTreeSet<TopicPartition>,
 }
 
 impl<'a, W: Work> Driver<'a, W> {
@@ -116,6 +123,7 @@ impl<'a, W: Work> Driver<'a, W> {
             failed_at: Duration::ZERO,
             lag_told_at: Duration::ZERO,
             snapshots_at: clock.now(),
+            due: BTreeSet::new(),
         }
     }
 
@@ -141,6 +149,7 @@ impl<'a, W: Work> Driver<'a, W> {
         if self.must_go_back {
             self.go_back()?;
         }
+        self.work.tend(false, &mut self.context)?;
         let left = [self.until_commit(), self.until_early_commit()].into_iter().flatten();
         let wait = left.fold(self.settings.wait, Duration::min);
         let rows_max = self.settings.batch_rows_max;
@@ -163,9 +172,21 @@ impl<'a, W: Work> Driver<'a, W> {
         }
         if self.context.clock.now().saturating_sub(self.snapshots_at) >= self.settings.snapshot_interval {
             self.snapshots_at = self.context.clock.now();
-            self.settle(&self.assigned.clone())?;
+            self.due = self.assigned.clone();
         }
+        self.snapshot_due()?;
         self.tell();
+        Ok(())
+    }
+
+    /// Begins the next snapshot that is due where none is being written: the lanes go on in the meantime.
+    fn snapshot_due(&mut self) -> Result<(), Fault> {
+        while !self.work.is_writing()
+            && let Some(partition) = self.due.pop_first()
+        {
+            self.commit()?;
+            self.work.snapshot(partition, &mut self.context)?;
+        }
         Ok(())
     }
 
@@ -200,31 +221,35 @@ impl<'a, W: Work> Driver<'a, W> {
     /// Partitions go to another member, which waits: it shall not need a replay.
     fn revoked(&mut self, partitions: BTreeSet<TopicPartition>) -> Result<(), Fault> {
         let settled = self.settle(&partitions);
-        self.give_up(partitions);
+        let given_up = self.give_up(partitions);
         settled?;
+        given_up?;
         self.release()
     }
 
     /// Commits all lanes and leaves snapshots of these.
     fn settle(&mut self, partitions: &BTreeSet<TopicPartition>) -> Result<(), Fault> {
         self.commit()?;
-        partitions.iter().try_for_each(|partition| self.work.snapshot(*partition, &mut self.context))
+        partitions.iter().try_for_each(|partition| self.work.snapshot(*partition, &mut self.context))?;
+        Ok(self.work.tend(true, &mut self.context)?)
     }
 
     /// Partitions are another member's already: what was made of them must not be committed, and it shares a
     /// transaction with the rest.
     fn lost(&mut self, partitions: BTreeSet<TopicPartition>) -> Result<(), Fault> {
-        self.give_up(partitions);
         self.must_go_back = true;
+        self.give_up(partitions)?;
         self.go_back()
     }
 
-    fn give_up(&mut self, partitions: BTreeSet<TopicPartition>) {
-        self.work.close(&partitions);
-        self.assigned.retain(|partition| !partitions.contains(partition));
-        self.caught_up.retain(|partition| !partitions.contains(partition));
+    fn give_up(&mut self, partitions: BTreeSet<TopicPartition>) -> Result<(), RunnerError> {
+        self.work.close(&partitions, &mut self.context)?;
+        for held in [&mut self.assigned, &mut self.caught_up, &mut self.due] {
+            held.retain(|partition| !partitions.contains(partition));
+        }
         self.leaving.extend(partitions);
         self.context.observer.assigned(self.assigned.len());
+        Ok(())
     }
 
     fn release(&mut self) -> Result<(), Fault> {
@@ -279,7 +304,7 @@ impl<'a, W: Work> Driver<'a, W> {
             self.call(|log| log.abort())?;
         }
         self.release()?;
-        self.work.close(&self.assigned);
+        self.work.close(&self.assigned, &mut self.context)?;
         self.waiting_since = None;
         self.caught_up.clear();
         let assigned: Vec<TopicPartition> = self.assigned.iter().copied().collect();
@@ -307,23 +332,24 @@ impl<'a, W: Work> Driver<'a, W> {
         self.context.report.went_back += 1;
         // Where going back fails too, the member is of no more use.
         if self.must_go_back || self.member.is_none() || remedy != Remedy::Abort {
-            self.rebuild(&error);
+            self.rebuild(&error)?;
         }
         self.must_go_back = self.member.is_some();
         self.context.clock.sleep(pause(PAUSE, PAUSE_MAX, self.failures));
         Ok(())
     }
 
-    fn rebuild(&mut self, reason: &str) {
+    fn rebuild(&mut self, reason: &str) -> Result<(), RunnerError> {
         self.context.observer.rebuilt(reason);
         self.member = None;
-        self.work.close(&self.assigned);
-        self.assigned.clear();
-        self.leaving.clear();
-        self.caught_up.clear();
+        self.work.close(&self.assigned, &mut self.context)?;
+        for held in [&mut self.assigned, &mut self.leaving, &mut self.caught_up, &mut self.due] {
+            held.clear();
+        }
         self.waiting_since = None;
         self.must_go_back = false;
         self.context.observer.assigned(0);
+        Ok(())
     }
 
     fn tell(&mut self) {
@@ -347,11 +373,12 @@ impl<'a, W: Work> Driver<'a, W> {
         let position = |partition: &TopicPartition| Some((*partition, self.work.position(*partition)?));
         self.context.report.positions = self.assigned.iter().filter_map(position).collect();
         if self.member.is_none() || self.must_go_back {
+            self.work.tend(true, &mut self.context)?;
             return Ok(self.context.report);
         }
         let partitions = self.assigned.clone();
         let settled = self.settle(&partitions).and_then(|()| {
-            self.give_up(partitions);
+            self.give_up(partitions)?;
             self.release()
         });
         match settled {
@@ -365,6 +392,7 @@ impl<'a, W: Work> Driver<'a, W> {
 
     fn end_unsettled(mut self, reason: &str) -> Result<GroupReport, RunnerError> {
         tracing::warn!(reason, "stopped without a commit; the next start reads the last records again");
+        self.work.tend(true, &mut self.context)?;
         if let Err(error) = self.call(|log| log.abort()) {
             tracing::warn!(%error, "the transaction is left to its timeout");
         }

@@ -1,6 +1,7 @@
 //! One input partition of a unit with topics as outputs: its state, its frontiers, its snapshots.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use frontier::{Found, Ledger};
 use log::group::TopicPartition;
@@ -13,7 +14,7 @@ use super::member::{Fault, Member};
 use super::planted::{Bug, is_planted};
 use super::route::Counts;
 use crate::drive::{logic_of, restore};
-use crate::{RunnerError, Snapshot, SnapshotLabel, Snapshots, find_start};
+use crate::{RunnerError, Snapshot, SnapshotLabel, Snapshots, Writing, find_start};
 
 /// The one output of a lane as its frontier sees it: all topics commit together, with the group's offset.
 const GROUP: &str = "group";
@@ -30,6 +31,25 @@ pub(crate) struct Lane {
     position: Offset,
     /// S of the newest snapshot.
     snapshot_at: Option<Offset>,
+    /// The snapshot that is being written, a newer one.
+    underway: Option<Underway>,
+}
+
+/// A snapshot that is being written.
+struct Underway {
+    at: Offset,
+    began: Duration,
+    writing: Box<dyn Writing>,
+}
+
+/// A snapshot that was written.
+pub(crate) struct Written {
+    /// Its S.
+    pub(crate) at: Offset,
+    /// When it was begun.
+    pub(crate) began: Duration,
+    /// Its size.
+    pub(crate) bytes: u64,
 }
 
 /// What every lane of a unit shares.
@@ -90,6 +110,7 @@ impl Lane {
             store,
             position: plan.read_from,
             snapshot_at: current.map(|label| label.at),
+            underway: None,
         })
     }
 
@@ -122,11 +143,19 @@ impl Lane {
         Ok(self.ledger.committed(GROUP, self.position)?)
     }
 
-    /// Writes a snapshot where the lane stands, if there is none yet; returns its size.
-    pub(crate) fn snapshot(&mut self) -> Result<Option<u64>, RunnerError> {
-        if self.snapshot_at == Some(self.position) {
-            return Ok(None);
-        }
+    /// Whether a snapshot of where the lane stands is there or being written.
+    pub(crate) fn has_snapshot(&self) -> bool {
+        let newest = self.underway.as_ref().map(|underway| underway.at).or(self.snapshot_at);
+        newest == Some(self.position)
+    }
+
+    /// Whether a snapshot is being written.
+    pub(crate) fn is_writing(&self) -> bool {
+        self.underway.is_some()
+    }
+
+    /// Saves the state where the lane stands and begins to write it. The one before must be finished.
+    pub(crate) fn begin_snapshot(&mut self, now: Duration) -> Result<(), RunnerError> {
         let permit = self.ledger.permit(self.position)?;
         let mut states = Vec::new();
         for unit in self.fold.chain().units() {
@@ -140,9 +169,18 @@ impl Lane {
             identity: LogIdentity::default(),
             output_partitions: self.output_partitions.clone(),
         };
-        let bytes = self.store.write(permit, &Snapshot { label, states })?;
-        self.snapshot_at = Some(self.position);
-        Ok(Some(bytes))
+        let writing = self.store.write(permit, Snapshot { label, states })?;
+        self.underway = Some(Underway { at: self.position, began: now, writing });
+        Ok(())
+    }
+
+    /// The snapshot that was being written, once it lies there; with `waits` that is now.
+    pub(crate) fn finish_snapshot(&mut self, waits: bool) -> Result<Option<Written>, RunnerError> {
+        let ended = self.underway.take_if(|underway| waits || underway.writing.is_done());
+        let Some(Underway { at, began, writing }) = ended else { return Ok(None) };
+        let bytes = writing.wait()?;
+        self.snapshot_at = Some(at);
+        Ok(Some(Written { at, began, bytes }))
     }
 
     /// Whether no snapshot says yet which logic writes the next rows.

@@ -7,3 +7,4 @@ mod lake;
 mod rules;
 mod simulation;
 mod units;
+mod writing;

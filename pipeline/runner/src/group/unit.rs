@@ -9,7 +9,7 @@ use schemas::{Offset, Partition};
 
 use super::driver::{Context, Work};
 use super::fold::topics_of;
-use super::lane::{Common, Lane};
+use super::lane::{Common, Lane, Written};
 use super::member::{Fault, Member};
 use super::{GroupReport, records};
 use crate::{RunnerError, Snapshots};
@@ -92,6 +92,8 @@ impl Work for UnitWork<'_> {
                 self.snapshot(*place, context)?;
             }
         }
+        // They say which logic writes the rows from here on: no row comes before.
+        self.tend(true, context)?;
         Ok(starts)
     }
 
@@ -144,21 +146,40 @@ impl Work for UnitWork<'_> {
     }
 
     fn snapshot(&mut self, partition: TopicPartition, context: &mut Context<'_>) -> Result<(), Fault> {
-        let Some(lane) = self.lanes.get_mut(&partition) else { return Ok(()) };
-        let before = context.clock.now();
-        if let Some(bytes) = lane.snapshot()? {
-            let took = context.clock.now().saturating_sub(before);
-            context.observer.snapshot(partition, lane.position(), bytes, took);
+        if self.lanes.get(&partition).is_none_or(Lane::has_snapshot) {
+            return Ok(());
+        }
+        // One at a time: the saved states of all lanes at once need not fit into memory.
+        self.tend(true, context)?;
+        if let Some(lane) = self.lanes.get_mut(&partition) {
+            lane.begin_snapshot(context.clock.now())?;
+        }
+        Ok(self.tend(false, context)?)
+    }
+
+    fn tend(&mut self, waits: bool, context: &mut Context<'_>) -> Result<(), RunnerError> {
+        for (partition, lane) in &mut self.lanes {
+            if let Some(Written { at, began, bytes }) = lane.finish_snapshot(waits)? {
+                let took = context.clock.now().saturating_sub(began);
+                context.observer.snapshot(*partition, at, bytes, took);
+            }
         }
         Ok(())
     }
 
-    fn close(&mut self, partitions: &BTreeSet<TopicPartition>) {
+    fn is_writing(&self) -> bool {
+        self.lanes.values().any(Lane::is_writing)
+    }
+
+    fn close(&mut self, partitions: &BTreeSet<TopicPartition>, context: &mut Context<'_>) -> Result<(), RunnerError> {
+        // Whoever opens the partition next, perhaps this process, shall not find it half written.
+        self.tend(true, context)?;
         self.lanes.retain(|place, _| !partitions.contains(place));
         if self.lanes.is_empty() {
             self.waiting = 0;
             self.sent.clear();
         }
+        Ok(())
     }
 
     fn waiting(&self) -> u64 {

@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
 
 use frontier::SnapshotPermit;
 use schemas::Offset;
 
-use super::{Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, Unfit};
+use super::{Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, Unfit, Writing};
 use crate::RunnerError;
 
 /// Snapshots kept: the newest, and one more should the newest be damaged.
@@ -51,6 +53,27 @@ impl SnapshotStore {
         self.folder.join(format!("{:020}.{SUFFIX}", at.0))
     }
 
+    /// Writes by temporary name, fsync, rename, fsync of the folder.
+    fn write_here(&self, snapshot: &Snapshot) -> Result<u64, RunnerError> {
+        let path = self.path_of(snapshot.label.at);
+        // Two processes may write the same snapshot, where one does not know yet that it lost the partition.
+        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let write = || -> std::io::Result<u64> {
+            let mut file = File::create(&temporary)?;
+            let bytes = snapshot.write_to(&mut file)?;
+            file.sync_all()?;
+            fs::rename(&temporary, &path)?;
+            File::open(&self.folder)?.sync_all()?;
+            Ok(bytes)
+        };
+        let bytes = write().map_err(|error| failed(&path, error))?;
+        let paths = self.paths()?;
+        for old in &paths[..paths.len().saturating_sub(SNAPSHOTS_KEPT)] {
+            remove(old)?;
+        }
+        Ok(bytes)
+    }
+
     /// What was read of a file, if it is sound and the file is named after the S that it says.
     fn checked<T>(
         &self,
@@ -86,26 +109,36 @@ impl Snapshots for SnapshotStore {
         self.checked(&path, read, |snapshot| snapshot.label.at)
     }
 
-    /// By temporary name, fsync, rename, fsync of the folder.
-    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
+    fn write(&self, permit: SnapshotPermit, snapshot: Snapshot) -> Result<Box<dyn Writing>, RunnerError> {
         assert_eq!(permit.at(), snapshot.label.at, "I-2: a permit is for one S");
-        let path = self.path_of(snapshot.label.at);
-        // Two processes may write the same snapshot, where one does not know yet that it lost the partition.
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
-        let write = || -> std::io::Result<u64> {
-            let mut file = File::create(&temporary)?;
-            let bytes = snapshot.write_to(&mut file)?;
-            file.sync_all()?;
-            fs::rename(&temporary, &path)?;
-            File::open(&self.folder)?.sync_all()?;
-            Ok(bytes)
-        };
-        let bytes = write().map_err(|error| failed(&path, error))?;
-        let paths = self.paths()?;
-        for old in &paths[..paths.len().saturating_sub(SNAPSHOTS_KEPT)] {
-            remove(old)?;
+        let (store, path) = (self.clone(), self.path_of(snapshot.label.at));
+        let thread = thread::Builder::new().name("snapshot".to_string()).spawn(move || store.write_here(&snapshot));
+        Ok(Box::new(OnThread(Some(thread.map_err(|error| failed(&path, error))?))))
+    }
+}
+
+/// A snapshot that a thread of its own writes.
+struct OnThread(Option<JoinHandle<Result<u64, RunnerError>>>);
+
+impl Writing for OnThread {
+    fn is_done(&self) -> bool {
+        self.0.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn wait(mut self: Box<Self>) -> Result<u64, RunnerError> {
+        let thread = self.0.take().expect("only the end of this takes the thread away");
+        thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+impl Drop for OnThread {
+    /// Whoever opens the folder next removes what is not under its last name yet.
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take()
+            && let Ok(Err(error)) = thread.join()
+        {
+            tracing::warn!(%error, "a snapshot that nobody waited for was not written");
         }
-        Ok(bytes)
     }
 }
 

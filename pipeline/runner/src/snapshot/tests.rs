@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use schemas::Offset;
 use tempfile::TempDir;
 
-use super::{Snapshot, SnapshotLabel, SnapshotStore, Snapshots, StoredSnapshot, Unfit, find_start};
+use super::{Snapshot, SnapshotLabel, SnapshotStore, Snapshots, StoredSnapshot, Unfit, Writing, find_start};
 use crate::RunnerError;
 
 /// Outputs that a snapshot may remember.
@@ -80,7 +80,7 @@ impl Snapshots for Counting {
         self.store.load(at)
     }
 
-    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
+    fn write(&self, permit: SnapshotPermit, snapshot: Snapshot) -> Result<Box<dyn Writing>, RunnerError> {
         self.store.write(permit, snapshot)
     }
 }
@@ -90,7 +90,7 @@ fn folder(labels: &[SnapshotLabel]) -> (TempDir, Counting) {
     let folder = TempDir::new().unwrap();
     let store = SnapshotStore::open(folder.path()).unwrap();
     for label in labels {
-        store.write(permit(label.at), &snapshot(label.clone())).unwrap();
+        store.write(permit(label.at), snapshot(label.clone())).unwrap().wait().unwrap();
     }
     (folder, Counting { store, loaded: RefCell::default() })
 }
@@ -255,7 +255,7 @@ impl Snapshots for Moving {
         Ok(is_there.then(read).ok_or(Unfit::Gone))
     }
 
-    fn write(&self, _permit: SnapshotPermit, _snapshot: &Snapshot) -> Result<u64, RunnerError> {
+    fn write(&self, _permit: SnapshotPermit, _snapshot: Snapshot) -> Result<Box<dyn Writing>, RunnerError> {
         unreachable!("a start writes nothing")
     }
 }

@@ -12,7 +12,9 @@ use log::{LogBatch, LogReader};
 use schemas::unit::Unit;
 use schemas::{Offset, Partition, topics};
 
-use super::units::{Disk, INPUT, MemorySnapshots, NoBundles, Record, Teller, input_schema, lines, place, rows, value};
+use super::units::{
+    Disk, INPUT, MemorySnapshots, NoBundles, OutsideHook, Record, Teller, input_schema, lines, place, rows, value,
+};
 use crate::group::driver::{Driver, Work};
 use crate::group::unit::UnitWork;
 use crate::group::{Clock, GroupReport, GroupSettings, GroupSurroundings, Observer, UnitSpec, fold_partition};
@@ -79,6 +81,9 @@ pub(super) struct Bench {
     pub(super) settings: GroupSettings,
     pub(super) disk: Disk,
     pub(super) hook: HookCell,
+    /// What happens around the writing of a snapshot, and how long it takes.
+    pub(super) outside: OutsideHook,
+    pub(super) looks: Rc<Cell<u32>>,
     pub(super) notes: RefCell<Vec<String>>,
 }
 
@@ -98,8 +103,16 @@ impl Bench {
             },
             disk: Disk::default(),
             hook: Rc::new(RefCell::new(Box::new(|_| Ok(())))),
+            outside: Rc::new(|_| Ok(())),
+            looks: Rc::default(),
             notes: RefCell::default(),
         }
+    }
+
+    pub(super) fn store(&self, partition: Partition) -> MemorySnapshots {
+        let looks = self.looks.clone();
+        let (disk, hook) = (self.disk.clone(), self.outside.clone());
+        MemorySnapshots { disk, partition, hook, looks: Rc::new(move || looks.get()) }
     }
 
     pub(super) fn set_hook(&self, hook: impl FnMut(Moment) -> Result<(), GroupError> + 'static) {
@@ -175,9 +188,7 @@ impl Bench {
         make: &dyn Fn() -> Box<dyn Unit>,
         act: impl FnOnce(Driver<'_, UnitWork<'_>>) -> T,
     ) -> T {
-        let snapshots = |partition| -> Result<Box<dyn Snapshots>, RunnerError> {
-            Ok(Box::new(MemorySnapshots { disk: self.disk.clone(), partition, hook: Rc::new(|_| Ok(())) }))
-        };
+        let snapshots = |partition| -> Result<Box<dyn Snapshots>, RunnerError> { Ok(Box::new(self.store(partition))) };
         let spec = UnitSpec { topic: INPUT, make, snapshots: &snapshots, bundles: &NoBundles };
         let work = UnitWork::new(spec, self.settings.snapshot_rows);
         self.with_named(instance, work, "authorize", &[INPUT], true, act)

@@ -1,7 +1,6 @@
 //! A unit's driver by hand: where it starts, when it commits, what it leaves behind, where it goes on after a failure.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use schemas::unit::Unit;
 use schemas::{Offset, Partition, topics};
 
 use super::bench::{Bench, bench, broker, run, steps, values};
-use super::units::{INPUT, MemorySnapshots, NoBundles, Teller, input_schema, place, rows};
+use super::units::{INPUT, NoBundles, Teller, input_schema, place, rows};
 use crate::group::{GroupSurroundings, Observer, UnitSpec, run_unit};
 use crate::{RunnerError, Snapshots};
 
@@ -323,9 +322,7 @@ fn a_run_stops_when_it_is_told() {
             self.0.store(true, std::sync::atomic::Ordering::Relaxed);
         }
     }
-    let snapshots = |partition| -> Result<Box<dyn Snapshots>, RunnerError> {
-        Ok(Box::new(MemorySnapshots { disk: bench.disk.clone(), partition, hook: Rc::new(|_| Ok(())) }))
-    };
+    let snapshots = |partition| -> Result<Box<dyn Snapshots>, RunnerError> { Ok(Box::new(bench.store(partition))) };
     let report = run_unit(
         UnitSpec { topic: INPUT, make: &Teller::make, snapshots: &snapshots, bundles: &NoBundles },
         GroupSurroundings {

@@ -1,7 +1,7 @@
 //! A unit whose every row depends on every record before, the records that it reads, and what of the world survives a
 //! process: snapshots and tables in memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use schemas::topics::{self, kind, timestamp};
 use schemas::unit::{BundleSource, Control, ControlChange, Destination, Input, Output, OutputSpec, Unit, UnitError};
 use schemas::{Offset, Partition};
 
-use crate::{RunnerError, Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, TableError, Tables, Unfit};
+use crate::{RunnerError, Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, TableError, Tables, Unfit, Writing};
 
 /// Topic that the unit reads.
 pub(super) const INPUT: &str = "payments";
@@ -204,11 +204,35 @@ pub(super) type OutsideHook = Rc<dyn Fn(Outside) -> Result<(), String>>;
 /// Snapshots of all partitions as bytes, by S.
 pub(super) type Disk = Rc<RefCell<BTreeMap<i32, BTreeMap<i64, Vec<u8>>>>>;
 
+/// How often one looks at a snapshot that is being written before it lies there.
+pub(super) type Looks = Rc<dyn Fn() -> u32>;
+
 /// One partition's snapshots in memory.
+#[derive(Clone)]
 pub(super) struct MemorySnapshots {
     pub(super) disk: Disk,
     pub(super) partition: Partition,
     pub(super) hook: OutsideHook,
+    pub(super) looks: Looks,
+}
+
+/// A snapshot that is being written. If its process dies, it never was.
+struct MemoryWriting {
+    store: MemorySnapshots,
+    snapshot: Snapshot,
+    looks_left: Cell<u32>,
+}
+
+impl Writing for MemoryWriting {
+    fn is_done(&self) -> bool {
+        let left = self.looks_left.get();
+        self.looks_left.set(left.saturating_sub(1));
+        left == 0
+    }
+
+    fn wait(self: Box<Self>) -> Result<u64, RunnerError> {
+        self.store.write_here(&self.snapshot)
+    }
 }
 
 impl Snapshots for MemorySnapshots {
@@ -224,9 +248,15 @@ impl Snapshots for MemorySnapshots {
         Ok(stored.map(|bytes| StoredSnapshot::from_bytes(bytes.clone()).unwrap()).ok_or(Unfit::Gone))
     }
 
-    fn write(&self, permit: SnapshotPermit, snapshot: &Snapshot) -> Result<u64, RunnerError> {
+    fn write(&self, permit: SnapshotPermit, snapshot: Snapshot) -> Result<Box<dyn Writing>, RunnerError> {
+        assert_eq!(permit.at(), snapshot.label.at);
+        Ok(Box::new(MemoryWriting { store: self.clone(), snapshot, looks_left: Cell::new((self.looks)()) }))
+    }
+}
+
+impl MemorySnapshots {
+    fn write_here(&self, snapshot: &Snapshot) -> Result<u64, RunnerError> {
         let label = &snapshot.label;
-        assert_eq!(permit.at(), label.at);
         let died = |reason| RunnerError::Snapshot { path: "memory".to_string(), reason };
         let mut bytes = Vec::new();
         let size = snapshot.write_to(&mut bytes).unwrap();
