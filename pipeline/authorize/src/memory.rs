@@ -9,7 +9,6 @@ mod saved;
 use std::collections::BTreeMap;
 
 use schemas::ids::{CardToken, ContentHash, PaymentId};
-use schemas::money::Currency;
 use schemas::reasons::Reason;
 
 use crate::alerts::Groups;

@@ -137,3 +137,75 @@ impl Memory {
         Ok(Self { bundle, groups, clocks, payments, ledger, indexes })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use schemas::ids::CardToken;
+    use schemas::money::Currency;
+
+    use super::*;
+    use crate::machine::State;
+    use crate::payment::{Core, Standing};
+
+    fn declined(received_at_us: i64) -> Payment {
+        let core = Core {
+            received_at_us,
+            amount_minor: 100,
+            captured_minor: 0,
+            merchant_hash: 1,
+            ksn_hash: 2,
+            token: Some(CardToken([3; 16])),
+            origin: 0,
+            state: State::Declined,
+            standing: Standing::of(None),
+            alerted: 0,
+            currency: Some(Currency::EUR),
+        };
+        Payment { core, detail: None }
+    }
+
+    /// A state with these payments as older programs saved it: every field by itself, payments as a list of pairs.
+    fn saved(payments: &[(PaymentId, Payment)]) -> Vec<u8> {
+        let Memory { bundle, groups, clocks, ledger, .. } = Memory::default();
+        postcard::to_stdvec(&(LAYOUT, bundle, groups, clocks, payments, ledger)).unwrap()
+    }
+
+    fn refusal(bytes: &[u8]) -> String {
+        Memory::restore(bytes).unwrap_err().to_string()
+    }
+
+    /// Fails if the layout changes without its number, or payments are not saved in the order of their identities.
+    #[test]
+    fn the_layout_is_that_of_older_programs() {
+        let payments = [(PaymentId([1; 14]), declined(9)), (PaymentId([2; 14]), declined(7))];
+        let bytes = saved(&payments);
+        let memory = Memory::restore(&bytes).unwrap();
+        assert_eq!(memory.payments, BTreeMap::from(payments));
+        assert_eq!(memory.save().unwrap(), bytes);
+    }
+
+    /// Fails if a payment can be there twice, once in the map and twice in indexes and sums.
+    #[test]
+    fn payments_out_of_order_are_refused() {
+        let [first, second] = [1, 2].map(|number| (PaymentId([number; 14]), declined(7)));
+        for payments in [[second.clone(), first.clone()], [first.clone(), first]] {
+            assert!(refusal(&saved(&payments)).contains("does not read"));
+        }
+    }
+
+    /// Fails if money is held without an end, or is not owed by any card.
+    #[test]
+    fn payments_without_deadline_or_account_are_refused() {
+        let mut payment = declined(7);
+        payment.core.state = State::Authorized;
+        assert!(refusal(&saved(&[(PaymentId([1; 14]), payment.clone())])).contains("does not read"));
+        payment.core.state = State::Captured;
+        payment.core.captured_minor = 100;
+        assert!(refusal(&saved(&[(PaymentId([1; 14]), payment.clone())])).contains(crate::ledger::MONEY));
+        let payments = [1, 2].map(|number| {
+            payment.core.captured_minor = i64::MAX;
+            (PaymentId([number; 14]), payment.clone())
+        });
+        assert!(refusal(&saved(&payments)).contains("overflows"));
+    }
+}

@@ -81,9 +81,9 @@ pub(super) struct Bench {
     pub(super) settings: GroupSettings,
     pub(super) disk: Disk,
     pub(super) hook: HookCell,
-    /// What happens around the writing of a snapshot, and how long it takes.
+    /// What happens around the writing of a snapshot, and whether it takes until somebody waits for it.
     pub(super) outside: OutsideHook,
-    pub(super) looks: Rc<Cell<u32>>,
+    pub(super) writes_slowly: Rc<Cell<bool>>,
     pub(super) notes: RefCell<Vec<String>>,
 }
 
@@ -104,15 +104,14 @@ impl Bench {
             disk: Disk::default(),
             hook: Rc::new(RefCell::new(Box::new(|_| Ok(())))),
             outside: Rc::new(|_| Ok(())),
-            looks: Rc::default(),
+            writes_slowly: Rc::default(),
             notes: RefCell::default(),
         }
     }
 
     pub(super) fn store(&self, partition: Partition) -> MemorySnapshots {
-        let looks = self.looks.clone();
-        let (disk, hook) = (self.disk.clone(), self.outside.clone());
-        MemorySnapshots { disk, partition, hook, looks: Rc::new(move || looks.get()) }
+        let (disk, hook, writes_slowly) = (self.disk.clone(), self.outside.clone(), self.writes_slowly.clone());
+        MemorySnapshots { disk, partition, hook, is_done: Rc::new(move || !writes_slowly.get()) }
     }
 
     pub(super) fn set_hook(&self, hook: impl FnMut(Moment) -> Result<(), GroupError> + 'static) {

@@ -11,7 +11,7 @@ use log::memory::{Broker, Call, Membership, MemoryMember, Moment};
 use schemas::{Partition, topics};
 
 use super::units::{
-    Disk, INPUT, Lake, Looks, MemorySnapshots, MemoryTables, NoBundles, Outside, OutsideHook, Record, Teller, control,
+    Disk, INPUT, IsDone, Lake, MemorySnapshots, MemoryTables, NoBundles, Outside, OutsideHook, Record, Teller, control,
     input_schema, place, routed, rows, value,
 };
 use crate::RunnerError;
@@ -267,17 +267,12 @@ impl World {
 
     fn unit_spec(&self, index: usize) -> UnitSpec<'static> {
         let (disk, hook, this) = (self.disk.clone(), self.outside(index), self.this.clone());
-        let looks: Looks = Rc::new(move || Handle(this.clone(), index).world().looks());
+        let is_done: IsDone = Rc::new(move || Handle(this.clone(), index).world().random.one_in(4));
         let snapshots = move |partition: Partition| -> Result<Box<dyn crate::Snapshots>, RunnerError> {
-            let (disk, hook, looks) = (disk.clone(), hook.clone(), looks.clone());
-            Ok(Box::new(MemorySnapshots { disk, partition, hook, looks }))
+            let (disk, hook, is_done) = (disk.clone(), hook.clone(), is_done.clone());
+            Ok(Box::new(MemorySnapshots { disk, partition, hook, is_done }))
         };
         UnitSpec { topic: INPUT, make: &Teller::make, snapshots: kept(snapshots), bundles: &NoBundles }
-    }
-
-    /// Half of the snapshots are there at once, others are written while their process goes on.
-    fn looks(&self) -> u32 {
-        if self.random.one_in(2) { 0 } else { self.random.below(12) as u32 }
     }
 
     /// One step of a process, if it runs and is not inside a call.

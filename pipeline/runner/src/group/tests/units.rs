@@ -1,7 +1,7 @@
 //! A unit whose every row depends on every record before, the records that it reads, and what of the world survives a
 //! process: snapshots and tables in memory.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -204,8 +204,8 @@ pub(super) type OutsideHook = Rc<dyn Fn(Outside) -> Result<(), String>>;
 /// Snapshots of all partitions as bytes, by S.
 pub(super) type Disk = Rc<RefCell<BTreeMap<i32, BTreeMap<i64, Vec<u8>>>>>;
 
-/// How often one looks at a snapshot that is being written before it lies there.
-pub(super) type Looks = Rc<dyn Fn() -> u32>;
+/// Whether who looks at a snapshot that is being written finds that it is there.
+pub(super) type IsDone = Rc<dyn Fn() -> bool>;
 
 /// One partition's snapshots in memory.
 #[derive(Clone)]
@@ -213,21 +213,18 @@ pub(super) struct MemorySnapshots {
     pub(super) disk: Disk,
     pub(super) partition: Partition,
     pub(super) hook: OutsideHook,
-    pub(super) looks: Looks,
+    pub(super) is_done: IsDone,
 }
 
 /// A snapshot that is being written. If its process dies, it never was.
 struct MemoryWriting {
     store: MemorySnapshots,
     snapshot: Snapshot,
-    looks_left: Cell<u32>,
 }
 
 impl Writing for MemoryWriting {
     fn is_done(&self) -> bool {
-        let left = self.looks_left.get();
-        self.looks_left.set(left.saturating_sub(1));
-        left == 0
+        (self.store.is_done)()
     }
 
     fn wait(self: Box<Self>) -> Result<u64, RunnerError> {
@@ -250,7 +247,7 @@ impl Snapshots for MemorySnapshots {
 
     fn write(&self, permit: SnapshotPermit, snapshot: Snapshot) -> Result<Box<dyn Writing>, RunnerError> {
         assert_eq!(permit.at(), snapshot.label.at);
-        Ok(Box::new(MemoryWriting { store: self.clone(), snapshot, looks_left: Cell::new((self.looks)()) }))
+        Ok(Box::new(MemoryWriting { store: self.clone(), snapshot }))
     }
 }
 
