@@ -227,11 +227,10 @@ impl<'a, W: Work> Driver<'a, W> {
         self.release()
     }
 
-    /// Commits all lanes and leaves snapshots of these.
+    /// Commits all lanes and begins snapshots of these, for which whoever gives them up waits.
     fn settle(&mut self, partitions: &BTreeSet<TopicPartition>) -> Result<(), Fault> {
         self.commit()?;
-        partitions.iter().try_for_each(|partition| self.work.snapshot(*partition, &mut self.context))?;
-        Ok(self.work.tend(true, &mut self.context)?)
+        partitions.iter().try_for_each(|partition| self.work.snapshot(*partition, &mut self.context))
     }
 
     /// Partitions are another member's already: what was made of them must not be committed, and it shares a

@@ -136,9 +136,16 @@ fn what_was_committed_before_a_crash_is_not_written_again() {
 /// Fails if a revoked partition is released before its records are committed and its state is left behind.
 #[test]
 fn a_revoked_partition_needs_no_replay() {
+    for writes_slowly in [false, true] {
+        revoke(writes_slowly);
+    }
+}
+
+fn revoke(writes_slowly: bool) {
     let bench = bench(5);
     bench.unit("x", |mut driver| {
         steps(&mut driver, 3);
+        bench.writes_slowly.set(writes_slowly);
         assert_eq!(bench.committed(1), None);
         bench.unit("y", |mut other| {
             // The member that comes takes one of the two.
