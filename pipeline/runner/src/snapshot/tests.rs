@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use frontier::{Found, Ledger, Plan, SnapshotHead, SnapshotPermit, plan};
+use frontier::{Found, Plan, SnapshotHead, SnapshotPermit, plan};
 use proptest::prelude::*;
 use schemas::Offset;
 use tempfile::TempDir;
@@ -35,11 +36,6 @@ fn stored(snapshot: &Snapshot) -> Vec<u8> {
     let mut bytes = Vec::new();
     assert_eq!(snapshot.write_to(&mut bytes).unwrap(), bytes.len() as u64);
     bytes
-}
-
-fn permit(at: Offset) -> SnapshotPermit {
-    let start = Plan { snapshot: None, read_from: Offset(0) };
-    Ledger::new(&start, BTreeMap::from([("a".to_string(), at)])).permit(at).unwrap()
 }
 
 /// What a start finds besides the snapshots.
@@ -85,12 +81,16 @@ impl Snapshots for Counting {
     }
 }
 
-/// A folder with these snapshots.
+fn path(folder: &TempDir, at: Offset) -> PathBuf {
+    folder.path().join(format!("{:020}.snapshot", at.0))
+}
+
+/// A folder with these snapshots. Nothing is synced: hundreds of folders are made.
 fn folder(labels: &[SnapshotLabel]) -> (TempDir, Counting) {
     let folder = TempDir::new().unwrap();
     let store = SnapshotStore::open(folder.path()).unwrap();
     for label in labels {
-        store.write(permit(label.at), snapshot(label.clone())).unwrap().wait().unwrap();
+        std::fs::write(path(&folder, label.at), stored(&snapshot(label.clone()))).unwrap();
     }
     (folder, Counting { store, loaded: RefCell::default() })
 }
@@ -104,7 +104,7 @@ enum Damage {
 }
 
 fn damage(folder: &TempDir, at: Offset, damage: Damage) {
-    let path = folder.path().join(format!("{:020}.snapshot", at.0));
+    let path = path(folder, at);
     let mut bytes = std::fs::read(&path).unwrap();
     let place = match damage {
         Damage::None => return,
@@ -219,8 +219,8 @@ fn no_altered_or_shortened_snapshot_is_read() {
 #[test]
 fn a_file_under_another_name_is_damaged() {
     let (folder, store) = folder(&[label(7, &[])]);
-    let path = |at: i64| folder.path().join(format!("{at:020}.snapshot"));
-    std::fs::rename(path(7), path(8)).unwrap();
+    let other = path(&folder, Offset(8));
+    std::fs::rename(path(&folder, Offset(7)), &other).unwrap();
     let around = Around {
         outputs: BTreeMap::from([("a".to_string(), Offset(9))]),
         log_start: Offset(0),
@@ -229,7 +229,7 @@ fn a_file_under_another_name_is_damaged() {
     };
     let error = find_start(&store, &mut |heads| around.plan(heads)).unwrap_err();
     let RunnerError::Snapshot { path: named, reason } = &error else { panic!("{error}") };
-    assert_eq!(*named, path(8).display().to_string());
+    assert_eq!(*named, other.display().to_string());
     assert_eq!(reason, "it is that of offset 7, but its name says another");
 }
 
