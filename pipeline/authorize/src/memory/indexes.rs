@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::resume_unwind;
-use std::thread;
 
 use schemas::ids::{CardToken, PaymentId};
 
@@ -121,7 +120,7 @@ impl Gathered {
     /// one of them is made beside the others.
     pub(super) fn finish<T>(self, besides: impl FnOnce() -> T) -> (Indexes, T) {
         let Self { mut detailed, compact, ksns } = self;
-        let done = thread::scope(|scope| {
+        let done = std::thread::scope(|scope| {
             let sorting = scope.spawn(|| sorted(ksns));
             detailed.compact = sorted(compact);
             let done = besides();
