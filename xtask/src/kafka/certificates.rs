@@ -4,9 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::KafkaError;
-use super::launch::run;
+use super::ServiceError;
 use super::options::KEY_STORE;
+use crate::service::launch::run;
 
 /// Password of the key store, which lies beside the settings that hold this password: it keeps nobody out.
 pub(super) const STORE_PASSWORD: &str = "tillstream";
@@ -17,7 +17,7 @@ pub(super) fn ca_pem(folder: &Path) -> PathBuf {
 }
 
 /// Makes the key store and the authority's certificate, unless the folder has them.
-pub(super) fn make(folder: &Path) -> Result<(), KafkaError> {
+pub(super) fn make(folder: &Path) -> Result<(), ServiceError> {
     let ca_pem = ca_pem(folder);
     if ca_pem.exists() {
         return Ok(());
@@ -38,5 +38,5 @@ pub(super) fn make(folder: &Path) -> Result<(), KafkaError> {
     keytool("-exportcert", "ca", &["-rfc", "-file", &exported.to_string_lossy()])?;
     // With two keys in the store the broker might show the authority's.
     keytool("-delete", "ca", &[])?;
-    std::fs::rename(&exported, &ca_pem).map_err(KafkaError::files(&ca_pem))
+    std::fs::rename(&exported, &ca_pem).map_err(ServiceError::files(&ca_pem))
 }

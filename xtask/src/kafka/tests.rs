@@ -6,11 +6,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use super::install::java_major;
-use super::keeper::Keeper;
 use super::options::{Place, Ports, server_properties};
-use super::standing::{self, Standing};
+use super::standing::{self, KIND, Standing};
 use super::*;
+use crate::service::keeper::Keeper;
+use crate::service::maven::java_major;
 
 /// Set for the process that `a_killed_test_leaves_nothing_behind` starts: the folder to hold.
 const HELD_FOLDER: &str = "TILL_TEST_HELD_FOLDER";
@@ -161,18 +161,18 @@ fn a_killed_test_leaves_nothing_behind() {
 #[test]
 fn a_number_that_belongs_to_another_process_is_no_broker() {
     let cache = tempfile::tempdir().unwrap();
-    assert_eq!(standing::status_in(cache.path()), None);
+    assert_eq!(KIND.status(cache.path()), None);
     let write = |process: u32| {
         let text = format!("{process}\n127.0.0.1:9092\n/a/server.properties\n");
-        fs::write(standing::note(cache.path()), text).unwrap();
+        fs::write(KIND.note(cache.path()), text).unwrap();
     };
     write(std::process::id());
-    assert_eq!(standing::status_in(cache.path()), None);
-    assert_eq!(standing::down_in(cache.path()).unwrap(), None);
+    assert_eq!(KIND.status(cache.path()), None);
+    assert_eq!(KIND.down(cache.path()).unwrap(), None);
     write(u32::MAX);
-    assert_eq!(standing::down_in(cache.path()).unwrap(), None);
-    fs::write(standing::note(cache.path()), "what\n").unwrap();
-    assert_eq!(standing::status_in(cache.path()), None);
+    assert_eq!(KIND.down(cache.path()).unwrap(), None);
+    fs::write(KIND.note(cache.path()), "what\n").unwrap();
+    assert_eq!(KIND.status(cache.path()), None);
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn a_broker_stops_dies_pauses_and_comes_back_with_its_data() {
     let (bootstrap, first) = (broker.bootstrap().to_string(), broker.process());
     let identity = fs::read_to_string(broker.folder().join("data/meta.properties")).unwrap();
     assert!(answers(&bootstrap) && runs(first));
-    assert!(matches!(broker.restart(), Err(KafkaError::Refused(_))), "a running broker must not be started twice");
+    assert!(matches!(broker.restart(), Err(ServiceError::Refused(_))), "a running broker must not be started twice");
     broker.pause().unwrap();
     assert!(soon(|| state(first) == 'T'));
     broker.resume().unwrap();
@@ -242,7 +242,7 @@ struct StopsStanding<'a>(&'a Path);
 
 impl Drop for StopsStanding<'_> {
     fn drop(&mut self) {
-        let _ = standing::down_in(self.0);
+        let _ = KIND.down(self.0);
     }
 }
 
@@ -259,13 +259,13 @@ fn a_standing_broker_is_found_and_stopped() {
     assert_eq!(refused, format!("port {port} is taken: choose another one"));
     drop(taken);
     let up: Standing = standing::up_in(cache.path(), port, None).unwrap();
-    assert_eq!(up.bootstrap, format!("127.0.0.1:{port}"));
-    assert!(answers(&up.bootstrap) && runs(up.process));
-    assert_eq!(standing::status_in(cache.path()).as_ref(), Some(&up));
+    assert_eq!(up.address, format!("127.0.0.1:{port}"));
+    assert!(answers(&up.address) && runs(up.process));
+    assert_eq!(KIND.status(cache.path()).as_ref(), Some(&up));
     let again = standing::up_in(cache.path(), port, None).unwrap_err().to_string();
-    assert!(again.starts_with(&format!("a broker stands at {}", up.bootstrap)), "{again}");
-    assert_eq!(standing::down_in(cache.path()).unwrap().as_ref(), Some(&up));
-    assert!(!runs(up.process) && standing::status_in(cache.path()).is_none());
+    assert!(again.starts_with(&format!("a broker stands at {}", up.address)), "{again}");
+    assert_eq!(KIND.down(cache.path()).unwrap().as_ref(), Some(&up));
+    assert!(!runs(up.process) && KIND.status(cache.path()).is_none());
     assert!(up.folder().join("data/meta.properties").exists());
 }
 
@@ -279,7 +279,7 @@ fn a_broker_that_cannot_start_says_why() {
     assert!(error.contains("num.network.threads"), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let comma = Options { folder: Some(folder.path().join("a,b")), ..Options::default() };
-    assert!(matches!(Broker::start(&comma), Err(KafkaError::Refused(_))));
+    assert!(matches!(Broker::start(&comma), Err(ServiceError::Refused(_))));
 }
 
 #[test]

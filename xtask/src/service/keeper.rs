@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-use super::KafkaError;
+use super::ServiceError;
 
 /// The shell's program. Arguments: the log, the folder to remove in the end (empty: none), the command.
 ///
@@ -45,7 +45,7 @@ const SHELL_WAIT: Duration = Duration::from_secs(20);
 const ENDED: &str = "ended";
 
 /// A process with its shell. Dropping it kills the process and removes the folder.
-pub(super) struct Keeper {
+pub struct Keeper {
     shell: Child,
     /// Closing it is the word to end; `None` only inside `drop`.
     pipe: Option<ChildStdin>,
@@ -57,7 +57,7 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts the command; what it writes is appended to `log`. `folder` is removed in the end.
-    pub fn start(command: &[&OsStr], log: &Path, folder: Option<&Path>) -> Result<Self, KafkaError> {
+    pub fn start(command: &[&OsStr], log: &Path, folder: Option<&Path>) -> Result<Self, ServiceError> {
         let mut shell = Command::new("sh");
         shell.arg("-c").arg(SHELL).arg("sh").arg(log).arg(folder.unwrap_or(Path::new(""))).args(command);
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
@@ -82,7 +82,7 @@ impl Keeper {
     }
 
     /// Sends a signal by its name without `SIG`; nothing happens if the process has ended.
-    pub fn signal(&mut self, name: &str) -> Result<(), KafkaError> {
+    pub fn signal(&mut self, name: &str) -> Result<(), ServiceError> {
         if self.has_ended {
             return Ok(());
         }
@@ -102,11 +102,11 @@ impl Keeper {
     }
 
     /// Lets go of an ended process without removing the folder, for another keeper has it now.
-    pub fn keep_folder(mut self) -> Result<(), KafkaError> {
+    pub fn keep_folder(mut self) -> Result<(), ServiceError> {
         self.write("keep")
     }
 
-    fn write(&mut self, word: &str) -> Result<(), KafkaError> {
+    fn write(&mut self, word: &str) -> Result<(), ServiceError> {
         let pipe = self.pipe.as_mut().expect("the pipe is there until the keeper is dropped");
         writeln!(pipe, "{word}").map_err(|error| failed(error.to_string()))
     }
@@ -120,6 +120,6 @@ impl Drop for Keeper {
     }
 }
 
-fn failed(said: String) -> KafkaError {
-    KafkaError::Program { program: "the shell that holds a process".to_string(), said }
+fn failed(said: String) -> ServiceError {
+    ServiceError::Program { program: "the shell that holds a process".to_string(), said }
 }
