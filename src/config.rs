@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::output;
+use crate::{output, registry};
 
 /// Read where no `--config` is given.
 const FILE_NAME: &str = "till.toml";
@@ -22,7 +22,7 @@ struct Key {
     doc: &'static str,
 }
 
-const KEYS: [Key; 18] = [
+const KEYS: [Key; 19] = [
     Key { name: "lake", default: "till-data/lake", doc: "folder of the Delta tables" },
     Key { name: "state", default: "", doc: "folder of snapshots, bundles and locks; empty: _state in the lake" },
     Key { name: "instance", default: "", doc: "name of this process in the state folder; empty: first free number" },
@@ -42,7 +42,16 @@ const KEYS: [Key; 18] = [
         default: "",
         doc: "start of the names of topics and groups, for several systems on a cluster",
     },
-    Key { name: "kafka.format", default: "avro", doc: "what is written to topics: avro (single object) or json" },
+    Key {
+        name: "kafka.format",
+        default: "avro",
+        doc: "what is written to topics: avro (single object), json, or registry (frames of a schema registry)",
+    },
+    Key {
+        name: "kafka.registry",
+        default: "",
+        doc: "address of the schema registry that numbers the schemas of kafka.format registry, http://host:port",
+    },
     Key {
         name: "kafka.commit_ms",
         default: "20",
@@ -124,6 +133,17 @@ struct Value {
     doc: &'static str,
 }
 
+/// What is written to topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordFormat {
+    /// JSON objects.
+    Json,
+    /// Avro single objects.
+    Avro,
+    /// Frames by schemas that a registry numbers.
+    Registry,
+}
+
 /// What is configured about Kafka.
 #[derive(Debug)]
 pub struct KafkaConfig {
@@ -132,7 +152,9 @@ pub struct KafkaConfig {
     /// Start of the names of topics, groups and transactions.
     pub prefix: String,
     /// What is written to topics.
-    pub format: log::wire::Format,
+    pub format: RecordFormat,
+    /// Address of the schema registry, if one is named.
+    pub registry: Option<String>,
     /// Between a unit's commits.
     pub commit: Duration,
     /// Between the lake's commits.
@@ -224,18 +246,23 @@ impl KafkaConfig {
     fn of(values: &[Value]) -> Result<Self, Failure> {
         let milliseconds = |name: &str| number(values, name, 1).map(Duration::from_millis);
         let text = |name: &str| values.iter().find(|value| value.key == name).map(|value| value.value.as_str());
+        let given = |name: &str| text(name).filter(|value| !value.is_empty()).map(str::to_string);
         let format = match text("kafka.format") {
-            Some("json") => log::wire::Format::Json,
-            Some("avro") | None => log::wire::Format::Avro,
+            Some("json") => RecordFormat::Json,
+            Some("avro") | None => RecordFormat::Avro,
+            Some("registry") => RecordFormat::Registry,
             Some(other) => {
-                return Err(Failure::usage(format!("kafka.format is {other:?}")).with_help("it must be avro or json"));
+                return Err(
+                    Failure::usage(format!("kafka.format is {other:?}")).with_help("it must be avro, json or registry")
+                );
             }
         };
         let properties = values
             .iter()
             .filter_map(|value| value.key.strip_prefix(PROPERTIES).map(|name| (name.to_string(), value.value.clone())));
         Ok(Self {
-            brokers: text("kafka.brokers").filter(|list| !list.is_empty()).map(str::to_string),
+            brokers: given("kafka.brokers"),
+            registry: given("kafka.registry"),
             prefix: text("kafka.prefix").unwrap_or_default().to_string(),
             format,
             commit: milliseconds("kafka.commit_ms")?,
@@ -298,8 +325,11 @@ fn values(
 }
 
 /// A value as people may see it.
-fn shown(value: &Value) -> &str {
-    if SECRETS.iter().any(|secret| value.key.contains(secret)) { "(secret)" } else { &value.value }
+fn shown(value: &Value) -> String {
+    match SECRETS.iter().any(|secret| value.key.contains(secret)) {
+        true => "(secret)".to_string(),
+        false => registry::shown(&value.value),
+    }
 }
 
 fn variable(name: &str) -> String {
@@ -386,7 +416,7 @@ pub fn run(args: &ConfigArgs) -> Result<(), Failure> {
     }
     let mut table = output::table(["key", "value", "from", "meaning"]);
     for value in &config.values {
-        table.add_row([value.key.as_str(), shown(value), &value.origin.to_string(), value.doc]);
+        table.add_row([value.key.as_str(), &shown(value), &value.origin.to_string(), value.doc]);
     }
     output::print(&Table::to_string(&table))
 }
@@ -429,12 +459,17 @@ mod tests {
 
     #[test]
     fn what_the_client_is_told_comes_from_the_file_and_secrets_stay_hidden() {
-        let content = "[kafka.properties]\n\"sasl.password\" = \"hidden\"\nsasl.mechanism = \"PLAIN\"";
+        let content = "[kafka]\nregistry = \"http://till:hidden@registry/\"\n[kafka.properties]\n\"sasl.password\" = \
+            \"hidden\"\nsasl.mechanism = \"PLAIN\"";
         let file = ConfigFile { path: "till.toml".into(), entries: entries(content).unwrap() };
         let found = values(&[], &|_| None, Some(&file));
         let password = found.iter().find(|value| value.key.ends_with("sasl.password")).unwrap();
         assert_eq!(shown(password), "(secret)");
-        let properties = Config::of(found).unwrap().kafka.properties;
+        let registry = found.iter().find(|value| value.key == "kafka.registry").unwrap();
+        assert_eq!(shown(registry), "http://registry/");
+        let kafka = Config::of(found).unwrap().kafka;
+        assert_eq!(kafka.registry.as_deref(), Some("http://till:hidden@registry/"));
+        let properties = kafka.properties;
         let expected = [("sasl.mechanism", "PLAIN"), ("sasl.password", "hidden")];
         assert_eq!(properties, expected.map(|(name, value)| (name.to_string(), value.to_string())));
     }

@@ -19,21 +19,25 @@ use authorize::AuthorizeUnit;
 use clap::{Args, Subcommand, ValueEnum};
 use decode::DecodeUnit;
 use decode::keys::KeyRing;
-use log::kafka::{Admin, Feeder};
-use log::wire::{Decoder, Encoder, Format};
+use log::kafka::{Admin, Feeder, SchemaHeader};
+use log::wire::{Decoder, Encoder, Format, Formats};
 use schemas::ids::ContentHash;
 use schemas::unit::{Control, ControlChange, Unit};
 use schemas::{Offset, Partition, topics};
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::kafka::UNIT_INPUTS;
+use crate::registry::Registry;
 use crate::wiring::{load_keys, start_runtime, write_durably};
-use crate::{clock, kafka, output, registry};
+use crate::{clock, kafka, output};
 
 /// Topic that keeps every control record once.
 const CONTROL: &str = "control";
+/// Topics to which records are published.
+pub const PUBLISHED: [&str; 4] = [UNIT_INPUTS[0].1, UNIT_INPUTS[1].1, UNIT_INPUTS[2].1, CONTROL];
 /// Longest wait until the brokers have what was published.
 const FLUSH: Duration = Duration::from_secs(60);
 
@@ -75,7 +79,8 @@ struct PublishArgs {
     /// File with the writer's Avro schema of that number.
     #[arg(long, value_name = "FILE", requires = "schema_id", conflicts_with = "registry")]
     schema: Option<PathBuf>,
-    /// Schema registry from which the schema of that number is taken, for example http://localhost:8081.
+    /// Schema registry from which the schema of that number is taken, for example http://localhost:8081 [default:
+    /// kafka.registry].
     #[arg(long, value_name = "URL", requires = "schema_id")]
     registry: Option<String>,
     /// One JSON document.
@@ -144,17 +149,18 @@ impl ControlRecord {
 /// Publishes records: to every partition of each one's unit, in this order, and to topic `control`.
 pub struct Publisher<'a> {
     feeder: &'a Feeder,
-    encoders: BTreeMap<&'static str, Encoder>,
+    encoders: BTreeMap<&'static str, (Encoder, Option<SchemaHeader>)>,
     partitions: BTreeMap<String, u16>,
 }
 
 impl<'a> Publisher<'a> {
-    /// A publisher on these topics.
-    pub fn new(feeder: &'a Feeder, admin: &Admin, config: &Config) -> Result<Self, Failure> {
+    /// A publisher that writes in these formats.
+    pub fn new(feeder: &'a Feeder, admin: &Admin, formats: &Formats) -> Result<Self, Failure> {
         let mut encoders = BTreeMap::new();
-        for (topic, _) in topics::all() {
-            let encoder = Encoder::new(topic, config.kafka.format)?;
-            encoders.insert(topic, encoder);
+        for topic in PUBLISHED {
+            let encoder = Encoder::new(topic, formats.of(topic)?)?;
+            let header = SchemaHeader::of(&encoder);
+            encoders.insert(topic, (encoder, header));
         }
         let partitions = admin.topics()?.into_iter().map(|(topic, counts)| (topic, counts.partitions)).collect();
         Ok(Self { feeder, encoders, partitions })
@@ -182,11 +188,11 @@ impl<'a> Publisher<'a> {
         let feeder = self.feeder;
         let key = topics::key_column(topic).and_then(|name| rows.column_by_name(name));
         let key = key.and_then(|column| column.as_any().downcast_ref::<StringArray>());
-        let encoder = self.encoders.get_mut(topic).expect("there is an encoder for every topic");
+        let (encoder, header) = self.encoders.get_mut(topic).expect("each topic that is published has an encoder");
         encoder.encode(rows, &mut |row, payload: &[u8]| -> Result<(), Failure> {
             let key = key.and_then(|keys| keys.is_valid(row).then(|| keys.value(row).as_bytes()));
             for partition in place(row) {
-                feeder.send(topic, partition, key, payload)?;
+                feeder.send_with(topic, partition, key, payload, header.as_ref())?;
             }
             Ok(())
         })
@@ -243,7 +249,8 @@ pub fn run(args: &ControlArgs) -> Result<(), Failure> {
             .with_help("name a bundle with --bundle, keys with --keys or a schema with --schema-id"));
     }
     let config = Config::resolve_with(&args.lake, &args.state, &args.brokers)?;
-    let settings = kafka::settings(&config, "control")?;
+    let runtime = start_runtime()?;
+    let settings = kafka::writing_settings(&config, "control", &runtime, &PUBLISHED)?;
     let mut records = match &args.keys {
         Some(folder) => key_records(folder)?,
         None => Vec::new(),
@@ -253,10 +260,10 @@ pub fn run(args: &ControlArgs) -> Result<(), Failure> {
         records.push(bundle_record(path, unit, &config)?);
     }
     if let Some(id) = args.schema_id {
-        records.push(schema_record(args, id, &config)?);
+        records.push(schema_record(args, id, &config, &runtime)?);
     }
     let feeder = Feeder::connect(&settings)?;
-    let mut publisher = Publisher::new(&feeder, &Admin::connect(&settings)?, &config)?;
+    let mut publisher = Publisher::new(&feeder, &Admin::connect(&settings)?, &settings.formats)?;
     let mut sent = Vec::new();
     for record in &records {
         let partitions = publisher.control(record)?;
@@ -315,14 +322,17 @@ fn bundle_record(path: &Path, unit: Addressee, config: &Config) -> Result<Contro
 }
 
 /// Checks that a topic's rows can be read from what the schema writes, keeps it among the bundles, and names it.
-fn schema_record(args: &PublishArgs, id: u32, config: &Config) -> Result<ControlRecord, Failure> {
+fn schema_record(args: &PublishArgs, id: u32, config: &Config, runtime: &Runtime) -> Result<ControlRecord, Failure> {
     let Some((unit, topic)) = UNIT_INPUTS.into_iter().find(|(_, topic)| Some(*topic) == args.topic.as_deref()) else {
         return Err(Failure::usage("a schema needs the topic that it is for").with_help("name it with --topic"));
     };
-    let text = match (&args.schema, &args.registry) {
+    let text = match (&args.schema, args.registry.as_ref().or(config.kafka.registry.as_ref())) {
         (Some(path), _) => std::fs::read_to_string(path)
             .map_err(|error| Failure::usage(format!("cannot read the schema {}: {error}", path.display())))?,
-        (None, Some(registry)) => registry::schema(&start_runtime()?, registry, id)?,
+        (None, Some(registry)) => Registry::at(registry)?.schema(runtime, id).map_err(|error| {
+            Failure::failed(error)
+                .with_help("nothing was published; check the registry's address and the schema's number")
+        })?,
         (None, None) => {
             return Err(Failure::usage(format!("where is schema {id}?"))
                 .with_help("name its file with --schema, or the registry that has it with --registry"));

@@ -27,7 +27,7 @@ use schemas::topics::{self, kind};
 use serde_json::json;
 
 use crate::config::Config;
-use crate::control::Publisher;
+use crate::control::{PUBLISHED, Publisher};
 use crate::failure::Failure;
 use crate::progress::Bars;
 use crate::wiring::{start_runtime, stop_on_interrupt, write_durably};
@@ -72,14 +72,15 @@ pub fn run(input: &Path, config: &Config, flags: &LiveFlags, as_json: bool) -> R
     if !(flags.rate > 0.0 && flags.rate <= 100_000.0) {
         return Err(Failure::usage("--rate must be above 0 and at most 100000 swipes a second"));
     }
-    let settings = kafka::settings(config, &format!("live-{}", std::process::id()))?;
+    let runtime = start_runtime()?;
+    let instance = format!("live-{}", std::process::id());
+    let settings = kafka::writing_settings(config, &instance, &runtime, &PUBLISHED)?;
     let (feeder, admin) = (Feeder::connect(&settings)?, Admin::connect(&settings)?);
-    let mut publisher = Publisher::new(&feeder, &admin, config)?;
+    let mut publisher = Publisher::new(&feeder, &admin, &settings.formats)?;
     publish::keep_bundles(input, config)?;
     publish::controls(input, &mut publisher)?;
     let swipes = Swipes::read(input)?;
     let decisions = Decisions::listen(&settings)?;
-    let runtime = start_runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&runtime, stop.clone());
     let mut gateway =

@@ -17,11 +17,11 @@ use schemas::{Offset, Partition, placement};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::control::{ControlRecord, Publisher, keep_bundle};
+use crate::control::{ControlRecord, PUBLISHED, Publisher, keep_bundle};
 use crate::failure::Failure;
 use crate::kafka;
 use crate::progress::Bars;
-use crate::wiring::write_durably;
+use crate::wiring::{start_runtime, write_durably};
 
 /// Records read at once.
 const ROWS_MAX: usize = 4_096;
@@ -46,12 +46,12 @@ pub struct Published {
 
 /// Publishes what the folder holds and the cluster does not have yet.
 pub fn publish(input: &Path, config: &Config) -> Result<Published, Failure> {
-    let settings = kafka::settings(config, "simulate")?;
+    let settings = kafka::writing_settings(config, "simulate", &start_runtime()?, &PUBLISHED)?;
     let feeder = Feeder::connect(&settings)?;
     let admin = Admin::connect(&settings)?;
     let note_path = input.join(format!("published-{}.json", admin.cluster_id()?));
     let mut notes = read_notes(&note_path)?;
-    let mut publisher = Publisher::new(&feeder, &admin, config)?;
+    let mut publisher = Publisher::new(&feeder, &admin, &settings.formats)?;
     keep_bundles(input, config)?;
     let mut published = Published::default();
     let bars = Bars::default();

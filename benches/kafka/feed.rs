@@ -7,7 +7,7 @@ use arrow::array::{
     ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use log::group::GroupError;
-use log::kafka::{Feeder, Settings};
+use log::kafka::{Feeder, SchemaHeader, Settings};
 use log::wire::{Encoder, Format};
 use schemas::{placement, topics};
 
@@ -31,6 +31,7 @@ pub fn feed(brokers: &str, format: Format, events: u64) -> Result<u64, Failure> 
     let settings = Settings { brokers: brokers.to_string(), ..Settings::default() };
     let feeder = Feeder::connect(&settings)?;
     let mut encoder = Encoder::new(TOPIC, format)?;
+    let header = SchemaHeader::of(&encoder);
     let mut bytes = 0;
     for start in (0..events).step_by(BATCH_ROWS as usize) {
         let rows = pings(start, (start + BATCH_ROWS).min(events))?;
@@ -38,7 +39,7 @@ pub fn feed(brokers: &str, format: Format, events: u64) -> Result<u64, Failure> 
         encoder.encode::<GroupError>(&rows, &mut |row, payload| {
             let key = devices.value(row).as_bytes();
             bytes += payload.len() as u64;
-            feeder.send(TOPIC, placement::of_key(key, PARTITIONS), Some(key), payload)
+            feeder.send_with(TOPIC, placement::of_key(key, PARTITIONS), Some(key), payload, header.as_ref())
         })?;
     }
     feeder.flush(FLUSH)?;

@@ -25,7 +25,7 @@ pub fn run(arguments: &[String]) -> Result<(), Failure> {
     println!("| format | way | events a second | share of the first | processor-seconds a million | times the first |");
     println!("|---|---|---:|---:|---:|---:|");
     let mut first = None;
-    for (name, format) in [("JSON", Format::Json), ("Avro", Format::Avro)] {
+    for (name, format) in [("JSON", Format::Json), ("Avro", Format::Avro), ("frames", Format::Registry(1))] {
         let broker = broker_with(format, events)?;
         for (way, cost) in ways(name, broker.bootstrap(), events)? {
             let first = *first.get_or_insert(cost);

@@ -2,6 +2,7 @@
 //!
 //! Each unit has a thread and a consumer group of its own; processes that run the same unit share its partitions.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,8 @@ use log::group::{GroupError, GroupLog, TopicPartition};
 use log::kafka::{KafkaLog, Settings};
 use log::wire::SchemaSource;
 use runner::group::{
-    CollectSpec, GroupReport, GroupSettings, GroupSurroundings, UnitSpec, pass_through, run_collect, run_unit,
+    CollectSpec, GroupReport, GroupSettings, GroupSurroundings, UnitSpec, destination, pass_through, run_collect,
+    run_unit,
 };
 use runner::{RunnerError, SnapshotStore, Snapshots};
 use schemas::Partition;
@@ -94,8 +96,8 @@ pub fn run(job: &GroupJob<'_>, as_json: bool) -> Result<(), Failure> {
     let units: Vec<UnitName> = job.unit.map_or(ALL.to_vec(), |unit| vec![unit]);
     let ring = if units.contains(&UnitName::Decode) { Some(Arc::new(keys(job)?)) } else { None };
     let locks = Locks::take(job.config, Company::Shared)?;
-    let settings = kafka::settings(job.config, &locks.instance)?;
     let runtime = start_runtime()?;
+    let settings = kafka::writing_settings(job.config, &locks.instance, &runtime, &written(&units, ring.as_ref()))?;
     let faults = Faults::from_environment()?;
     let lake = match units.contains(&UnitName::Lake) {
         true => Some(faults.lake(open_lake(job.config, &runtime)?)),
@@ -133,6 +135,25 @@ fn keys(job: &GroupJob<'_>) -> Result<KeyRing, Failure> {
             .with_help("everybody knows them: use real ones, or say --demo-keys where this is a demo"));
     }
     Ok(ring)
+}
+
+fn make(unit: UnitName, ring: Option<&Arc<KeyRing>>) -> Box<dyn Unit> {
+    match unit {
+        UnitName::Decode => Box::new(DecodeUnit::new(ring.cloned().expect("the keys were loaded for decode"))),
+        UnitName::Authorize => Box::new(AuthorizeUnit::new()),
+        _ => Box::new(TripsUnit::new()),
+    }
+}
+
+/// Topics to which units write. The lake writes to none.
+fn written(units: &[UnitName], ring: Option<&Arc<KeyRing>>) -> Vec<&'static str> {
+    let of_unit = |unit: &UnitName| {
+        let outputs = make(*unit, ring).outputs();
+        let routes: Vec<_> = outputs.iter().filter_map(|output| destination(unit.name(), output.name)).collect();
+        routes.into_iter().map(|route| route.topic)
+    };
+    let topics: BTreeSet<_> = units.iter().filter(|unit| **unit != UnitName::Lake).flat_map(of_unit).collect();
+    topics.into_iter().collect()
 }
 
 /// What the units of this process share.
@@ -186,21 +207,13 @@ impl Process<'_> {
                 run_collect(spec, surroundings)
             }
             _ => {
-                let make = || self.make(unit);
+                let make = || make(unit, self.ring.as_ref());
                 let snapshots = |partition| self.snapshots(unit, partition);
                 let spec = UnitSpec { topic: unit.topic(), make: &make, snapshots: &snapshots, bundles: &bundles };
                 run_unit(spec, surroundings)
             }
         };
         report.map_err(|error| Failure::from(error).of_unit(unit.name()))
-    }
-
-    fn make(&self, unit: UnitName) -> Box<dyn Unit> {
-        match unit {
-            UnitName::Decode => Box::new(DecodeUnit::new(self.ring.clone().expect("the keys were loaded for decode"))),
-            UnitName::Authorize => Box::new(AuthorizeUnit::new()),
-            _ => Box::new(TripsUnit::new()),
-        }
     }
 
     fn snapshots(&self, unit: UnitName, partition: Partition) -> Result<Box<dyn Snapshots>, RunnerError> {

@@ -70,6 +70,14 @@ pub enum LogError {
         /// Why not.
         reason: String,
     },
+    /// Frames are to be written on a topic whose schema has no number.
+    #[error(
+        "no registry has numbered the schema of topic {topic}, so no frames can be written on it; register it first"
+    )]
+    Unregistered {
+        /// The topic.
+        topic: String,
+    },
     /// Rows do not have the topic's schema.
     #[error("rows do not have the topic's schema: {0}")]
     Rows(#[from] arrow::error::ArrowError),
@@ -146,6 +154,7 @@ impl LogError {
             | Self::Format { .. }
             | Self::Column { .. }
             | Self::Topic { .. }
+            | Self::Unregistered { .. }
             | Self::Rows(_) => false,
         }
     }

@@ -18,6 +18,7 @@ mod close;
 mod context;
 mod errors;
 mod feed;
+mod headers;
 mod observer;
 mod outputs;
 mod reading;
@@ -27,6 +28,7 @@ mod words;
 
 pub use admin::{Admin, Counts};
 pub use feed::Feeder;
+pub use headers::SchemaHeader;
 pub use settings::{Settings, SettingsError};
 
 use std::collections::BTreeSet;

@@ -2,8 +2,9 @@
 //!
 //! A payload's first bytes tell its format: JSON, an Avro single object (its schema named by a fingerprint: one of the
 //! topic's own, today's or a published older one), or a Confluent frame (its schema named by a registry's number). What
-//! a number means is a property of the partition's log, never of a registry that somebody asks at the time: control
-//! records bring schemas into force, and the same log decodes to the same rows whenever it is read.
+//! a number means is a property of the partition's log, never of a registry that somebody asks at the time: the record
+//! says itself that it is written by one of the topic's own schemas (its header [`SCHEMA_HEADER`]), or control records
+//! have brought a schema into force under the number. The same log decodes to the same rows whenever it is read.
 //!
 //! No payload costs its neighbours, whatever its bytes; it refuses to guess: a payload of no known format or schema is
 //! a reject. A schema that a control record names and that cannot be had or does not fit is an error, since later
@@ -11,10 +12,12 @@
 
 mod body;
 mod encode;
+mod records;
 mod rows;
 mod schema;
 
-pub use encode::{Encoder, Format, Take};
+pub use encode::{Encoder, Format, Formats, Take};
+pub use records::RawRecords;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,56 +47,14 @@ pub const SCHEMA_CONTROL: &str = "schema";
 /// clocks agree within seconds; a record from further ahead would move its partition's clock for all the others.
 pub const RECEIVED_AHEAD_MAX_US: i64 = 5_000_000;
 
+/// Header of a record whose payload is a Confluent frame by one of the topic's own schemas. Its value is the schema's
+/// fingerprint (CRC-64-AVRO of its parsing canonical form) in the eight bytes that a single object would have.
+pub const SCHEMA_HEADER: &str = "till-schema";
+
 /// First bytes of an Avro single object (Avro specification, "Single-object encoding").
 const SINGLE_OBJECT: [u8; 2] = [0xc3, 0x01];
 /// First byte of a Confluent frame, before the schema's number.
 const FRAME: u8 = 0;
-
-/// Records as a broker gave them, one contiguous buffer. Not for print: payloads may hold readers' frames.
-#[derive(Clone, Default)]
-pub struct RawRecords {
-    /// Offset of each record, from 0 and strictly increasing.
-    pub offsets: Vec<i64>,
-    /// When the broker appended each, microseconds UTC; negative where it does not say.
-    pub appended_us: Vec<i64>,
-    /// All payloads, one after the other.
-    pub bytes: Vec<u8>,
-    /// Where each payload ends in `bytes`.
-    pub ends: Vec<usize>,
-}
-
-impl RawRecords {
-    /// Adds a record after the others. One without a payload has an empty one.
-    pub fn push(&mut self, offset: i64, appended_us: i64, payload: &[u8]) {
-        self.offsets.push(offset);
-        self.appended_us.push(appended_us);
-        self.bytes.extend_from_slice(payload);
-        self.ends.push(self.bytes.len());
-    }
-
-    /// Number of records.
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Drops all records and keeps the memory.
-    pub fn clear(&mut self) {
-        self.offsets.clear();
-        self.appended_us.clear();
-        self.bytes.clear();
-        self.ends.clear();
-    }
-
-    fn payload(&self, index: usize) -> &[u8] {
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.bytes[start..self.ends[index]]
-    }
-}
 
 /// Finds a schema's text by its hash.
 pub trait SchemaSource: Send + Sync {
@@ -149,11 +110,7 @@ impl Decoder {
         let mut own = BTreeMap::new();
         for text in schemas::avro::versions_of(topic) {
             let fail = |reason: String| LogError::Schema { topic, schema: "of the topic itself".to_string(), reason };
-            let fingerprint = AvroSchema::new(text.clone()).fingerprint(FingerprintAlgorithm::Rabin)?;
-            let Fingerprint::Rabin(fingerprint) = fingerprint else {
-                return Err(fail("its fingerprint is of another sort than was asked for".to_string()));
-            };
-            own.insert(fingerprint, Writer::new(&text, &schema).map_err(fail)?);
+            own.insert(fingerprint_of(topic, &text)?, Writer::new(&text, &schema).map_err(fail)?);
         }
         let json = JsonRows::new(&schema)?;
         Ok(Self { topic, schema, json, own, in_force: InForce::new(), changes: Vec::new(), source: None })
@@ -215,7 +172,8 @@ impl Decoder {
         decoded
     }
 
-    /// Frames come last, since what they mean may depend on any record before them, whatever its format.
+    /// Frames that do not say their schema come last, since what they mean may depend on any record before them, whatever
+    /// its format.
     fn decode_all(&mut self, records: &RawRecords) -> Result<LogBatch, LogError> {
         let mut gathered = Gathered::new();
         let mut avro = AvroRows::new(&self.schema);
@@ -230,7 +188,10 @@ impl Decoder {
                         gathered.reject(None, row, reason::UNKNOWN_SCHEMA, "no schema of the topic has its fingerprint")
                     }
                 },
-                Payload::Frame { id, body } => frames.push((row, id, body)),
+                Payload::Frame { id, body } => match records.fingerprint(index).and_then(|own| self.own.get(&own)) {
+                    Some(writer) => avro.take(writer, body, row, &mut gathered),
+                    None => frames.push((row, id, body)),
+                },
                 Payload::Bad(reason, cause) => gathered.reject(None, row, reason, cause),
             }
         }
@@ -292,9 +253,26 @@ impl Decoder {
     }
 }
 
+/// Fingerprint of one of a topic's own schemas.
+fn fingerprint_of(topic: &'static str, text: &str) -> Result<u64, LogError> {
+    match AvroSchema::new(text.to_string()).fingerprint(FingerprintAlgorithm::Rabin)? {
+        Fingerprint::Rabin(fingerprint) => Ok(fingerprint),
+        _ => Err(LogError::Schema {
+            topic,
+            schema: "of the topic itself".to_string(),
+            reason: "its fingerprint is of another sort than was asked for".to_string(),
+        }),
+    }
+}
+
 /// Arrow schema of a topic.
 fn schema_of(topic: &'static str) -> Result<SchemaRef, LogError> {
     topics::by_name(topic).ok_or_else(|| LogError::Topic { topic: topic.to_string() })
+}
+
+/// Whether a payload is a Confluent frame by its first byte, so that its record's [`SCHEMA_HEADER`] matters.
+pub fn is_frame(payload: &[u8]) -> bool {
+    payload.first() == Some(&FRAME)
 }
 
 /// What a payload's first bytes say that it is.

@@ -12,8 +12,9 @@ use schemas::Partition;
 use super::close::closed_within;
 use super::context::DeliveryContext;
 use super::errors::{failed, found};
+use super::headers::SchemaHeader;
 use super::observer;
-use super::outputs::{Sender, drained, enqueue};
+use super::outputs::{Sender, Sent, drained, enqueue};
 use super::settings::{Settings, named};
 use crate::group::{GroupError, Remedy};
 
@@ -43,7 +44,20 @@ impl Feeder {
         key: Option<&[u8]>,
         payload: &[u8],
     ) -> Result<(), GroupError> {
-        enqueue(self.sender(), &named(&self.topic_prefix, topic), partition, key, payload, self.call_timeout)
+        self.send_with(topic, partition, key, payload, None)
+    }
+
+    /// The same with the header that the payload's encoder needs.
+    pub fn send_with(
+        &self,
+        topic: &str,
+        partition: Partition,
+        key: Option<&[u8]>,
+        payload: &[u8],
+        header: Option<&SchemaHeader>,
+    ) -> Result<(), GroupError> {
+        let place = (&*named(&self.topic_prefix, topic), partition);
+        enqueue(self.sender(), place, Sent { key, payload, header }, self.call_timeout)
     }
 
     /// Waits until the brokers have all records that were sent. An error names the first record's partition that

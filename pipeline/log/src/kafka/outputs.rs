@@ -17,10 +17,11 @@ use schemas::Partition;
 
 use super::context::DeliveryContext;
 use super::errors::{failed, found};
+use super::headers::SchemaHeader;
 use super::settings::{Settings, named};
 use super::watchdog::Watchdog;
 use crate::group::{GroupError, Remedy};
-use crate::wire::{Encoder, Format};
+use crate::wire::{Encoder, Formats};
 
 /// Pause before a queue is looked at again that is full or not yet empty. A commit waits for it, so it is short.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -31,8 +32,8 @@ pub(super) type Sender = ThreadedProducer<DeliveryContext>;
 /// A transactional producer with the encoders of its topics.
 pub(super) struct Outputs {
     sender: Sender,
-    encoders: BTreeMap<&'static str, Encoder>,
-    format: Format,
+    encoders: BTreeMap<&'static str, (Encoder, Option<SchemaHeader>)>,
+    formats: Formats,
     call_timeout: Duration,
     topic_prefix: String,
     is_open: bool,
@@ -52,7 +53,7 @@ impl Outputs {
         Ok(Self {
             sender,
             encoders: BTreeMap::new(),
-            format: settings.format,
+            formats: settings.formats.clone(),
             call_timeout: timeout,
             topic_prefix: settings.topic_prefix.clone(),
             is_open: false,
@@ -67,18 +68,22 @@ impl Outputs {
         rows: &RecordBatch,
     ) -> Result<(), GroupError> {
         self.open()?;
-        let Self { sender, encoders, format, call_timeout, topic_prefix, .. } = self;
+        let Self { sender, encoders, formats, call_timeout, topic_prefix, .. } = self;
         let name = named(topic_prefix, topic);
-        let encoder = match encoders.entry(topic) {
+        let (encoder, header) = match encoders.entry(topic) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::btree_map::Entry::Vacant(new) => new.insert(Encoder::new(topic, *format)?),
+            std::collections::btree_map::Entry::Vacant(new) => {
+                let encoder = Encoder::new(topic, formats.of(topic)?)?;
+                let header = SchemaHeader::of(&encoder);
+                new.insert((encoder, header))
+            }
         };
         let keys = schemas::topics::key_column(topic)
             .and_then(|column| rows.column_by_name(column))
             .and_then(|column| column.as_string_opt::<i32>());
         encoder.encode(rows, &mut |row, payload| {
             let key = keys.filter(|keys| keys.is_valid(row)).map(|keys: &StringArray| keys.value(row).as_bytes());
-            enqueue(sender, &name, partition, key, payload, *call_timeout)
+            enqueue(sender, (&name, partition), Sent { key, payload, header: header.as_ref() }, *call_timeout)
         })
     }
 
@@ -163,17 +168,23 @@ pub(super) fn drained(sender: &Sender, timeout: Duration) -> bool {
     true
 }
 
+/// One record that is sent.
+pub(super) struct Sent<'a> {
+    pub(super) key: Option<&'a [u8]>,
+    pub(super) payload: &'a [u8],
+    pub(super) header: Option<&'a SchemaHeader>,
+}
+
 /// Puts one record into the producer's queue, and waits while that is full.
 pub(super) fn enqueue(
     sender: &Sender,
-    topic: &str,
-    partition: Partition,
-    key: Option<&[u8]>,
-    payload: &[u8],
+    (topic, partition): (&str, Partition),
+    sent: Sent<'_>,
     timeout: Duration,
 ) -> Result<(), GroupError> {
-    let mut record = BaseRecord::to(topic).partition(partition.0).payload(payload);
-    record.key = key;
+    let mut record = BaseRecord::to(topic).partition(partition.0).payload(sent.payload);
+    record.key = sent.key;
+    record.headers = sent.header.map(SchemaHeader::copied);
     let mut waits_left = attempts(timeout);
     loop {
         let Err((error, refused)) = sender.send(record) else { return Ok(()) };

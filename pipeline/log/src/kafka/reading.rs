@@ -18,6 +18,7 @@ use schemas::Offset;
 
 use super::context::MemberContext;
 use super::errors::{failed, found, remedy};
+use super::headers::schema_header;
 use crate::group::{Event, GroupError, Remedy, TopicPartition};
 use crate::wire::{Decoder, RawRecords, SchemaSource};
 
@@ -186,7 +187,9 @@ fn collect(
         match queue.poll(Duration::ZERO) {
             Some(Ok(message)) => {
                 if message.offset() >= cursor.next.0 {
-                    raw.push(message.offset(), appended_us(&message), message.payload().unwrap_or_default());
+                    let payload = message.payload().unwrap_or_default();
+                    let header = schema_header(&message, payload);
+                    raw.push_with(message.offset(), appended_us(&message), payload, header);
                     cursor.next = Offset(message.offset() + 1);
                 }
             }

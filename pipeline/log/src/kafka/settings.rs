@@ -9,7 +9,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 
 use crate::group::{GroupError, Remedy};
-use crate::wire::Format;
+use crate::wire::Formats;
 
 /// Properties that the program sets itself.
 const OWNED: [&str; 26] = [
@@ -84,8 +84,8 @@ pub struct Settings {
     pub session_timeout: Duration,
     /// After this time the broker aborts a transaction whose producer is gone; until then its readers wait.
     pub transaction_timeout: Duration,
-    /// Format of the records that are written.
-    pub format: Format,
+    /// Formats of the records that are written.
+    pub formats: Formats,
     /// Start of the names of groups and of transactional ids, to which access lists refer.
     pub prefix: String,
     /// Start of the names of topics on the brokers, where several systems share a cluster.
@@ -106,7 +106,7 @@ impl Default for Settings {
             call_timeout: Duration::from_secs(10),
             session_timeout: Duration::from_secs(10),
             transaction_timeout: Duration::from_secs(15),
-            format: Format::Json,
+            formats: Formats::Json,
             prefix: "till".to_string(),
             topic_prefix: String::new(),
         }

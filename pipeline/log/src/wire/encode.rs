@@ -1,5 +1,6 @@
 //! Rows of a topic become payloads, one a row.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, new_null_array};
@@ -10,7 +11,7 @@ use arrow::json::{EncoderFactory, EncoderOptions, WriterBuilder};
 use arrow_avro::schema::{FingerprintStrategy, SCHEMA_METADATA_KEY};
 use arrow_avro::writer::format::AvroSoeFormat;
 
-use super::schema_of;
+use super::{fingerprint_of, schema_of};
 use crate::LogError;
 
 /// How payloads are written.
@@ -20,8 +21,37 @@ pub enum Format {
     Json,
     /// Avro single-object encoding with the topic's schema of today.
     Avro,
-    /// A Confluent frame with today's schema under this number, which a control record must have brought into force.
+    /// A Confluent frame with today's schema under this number, which a registry gave it. The record's header should name
+    /// the schema (see [`Encoder::fingerprint`]); else a control record must have brought the number into force.
     Registry(u32),
+}
+
+/// How the records of each topic are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Formats {
+    /// All as [`Format::Json`].
+    Json,
+    /// All as [`Format::Avro`].
+    Avro,
+    /// As [`Format::Registry`], those of each topic under its schema's number. Topics without one are not written.
+    Registry(BTreeMap<&'static str, u32>),
+}
+
+impl Formats {
+    /// How records of this topic are written.
+    ///
+    /// # Errors
+    /// A registry has given the topic's schema no number.
+    pub fn of(&self, topic: &'static str) -> Result<Format, LogError> {
+        match self {
+            Self::Json => Ok(Format::Json),
+            Self::Avro => Ok(Format::Avro),
+            Self::Registry(numbers) => {
+                let number = numbers.get(topic).ok_or_else(|| LogError::Unregistered { topic: topic.to_string() });
+                number.map(|number| Format::Registry(*number))
+            }
+        }
+    }
 }
 
 /// Takes a row's number and payload.
@@ -31,6 +61,7 @@ pub type Take<'a, E> = dyn FnMut(usize, &[u8]) -> Result<(), E> + 'a;
 pub struct Encoder {
     schema: SchemaRef,
     writer: Writer,
+    fingerprint: Option<u64>,
 }
 
 enum Writer {
@@ -47,17 +78,27 @@ impl Encoder {
     pub fn new(topic: &'static str, format: Format) -> Result<Self, LogError> {
         let schema = schema_of(topic)?;
         let strategy = match format {
-            Format::Json => return Ok(Self { schema, writer: Writer::Json(Vec::new()) }),
+            Format::Json => return Ok(Self { schema, writer: Writer::Json(Vec::new()), fingerprint: None }),
             Format::Avro => FingerprintStrategy::Rabin,
             Format::Registry(id) => FingerprintStrategy::Id(id),
         };
         let avro_schema = schemas::avro::schema_of(topic, &schema).to_string();
+        let fingerprint = match format {
+            Format::Registry(_) => Some(fingerprint_of(topic, &avro_schema)?),
+            _ => None,
+        };
         let annotated = schema.as_ref().clone().with_metadata([(SCHEMA_METADATA_KEY.to_string(), avro_schema)].into());
         let encoder = arrow_avro::writer::WriterBuilder::new(annotated)
             .with_fingerprint_strategy(strategy)
             .build_encoder::<AvroSoeFormat>()
             .map_err(ArrowError::from)?;
-        Ok(Self { schema, writer: Writer::Avro(Box::new(encoder)) })
+        Ok(Self { schema, writer: Writer::Avro(Box::new(encoder)), fingerprint })
+    }
+
+    /// What the header [`SCHEMA_HEADER`](super::SCHEMA_HEADER) of each record is to say; `None` where the payload names its
+    /// schema itself.
+    pub fn fingerprint(&self) -> Option<[u8; 8]> {
+        self.fingerprint.map(u64::to_le_bytes)
     }
 
     /// Gives each row's number and payload to `each`, in order, up to its first error. Optional columns may be missing

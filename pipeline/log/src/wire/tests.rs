@@ -10,6 +10,7 @@ use crate::testing::{read_file, rejects, swipe, values};
 
 mod borders;
 mod foreign;
+mod headers;
 mod hostile;
 mod round_trip;
 mod speed;
