@@ -9,6 +9,7 @@ mod log;
 mod operating;
 mod pressure;
 mod processes;
+mod registry;
 mod system;
 mod tables;
 mod town;

@@ -1,6 +1,6 @@
 //! Integration tests: the real binary, driven as its users drive it, in temporary folders. They may read what the
 //! crates publish (table names, the simulator's truth, a reader's firmware); they refuse services (but for a Kafka
-//! broker of their own, in `kafka`), network and fakes.
+//! broker and a schema registry of their own, in `kafka`), network and fakes.
 #![cfg(test)]
 
 mod broken;

@@ -22,7 +22,7 @@ fn compare(python: OsString, lake: &Path, lake_of_till: &Path) -> Ended {
 }
 
 /// The interpreter, or a word about its absence that the test runner does not hold back.
-fn python(test: &str) -> Option<OsString> {
+pub fn python(test: &str) -> Option<OsString> {
     let python = std::env::var_os(PYTHON);
     if python.is_none() {
         let _ = writeln!(std::io::stderr(), "SKIPPED: {test} needs {PYTHON}, see tests/python/requirements.txt");

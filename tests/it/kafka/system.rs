@@ -67,7 +67,7 @@ fn assert_shared(site: &Site) {
 }
 
 /// Rows as texts, without what only says which way they took.
-fn contents(rows: &RecordBatch) -> Vec<String> {
+pub fn contents(rows: &RecordBatch) -> Vec<String> {
     let names = rows.schema().fields().iter().map(|field| field.name().clone()).collect::<Vec<_>>();
     let kept: Vec<String> = names.into_iter().filter(|name| !OF_THE_WAY.contains(&name.as_str())).collect();
     lines(&picked(rows, &kept))
@@ -82,7 +82,7 @@ fn surplus(of: &[String], over: &[String]) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_same_rows(what: &str, found: &[String], expected: &[String]) {
+pub fn assert_same_rows(what: &str, found: &[String], expected: &[String]) {
     let (extra, missing) = (surplus(found, expected), surplus(expected, found));
     assert!(
         extra.is_empty() && missing.is_empty(),

@@ -180,7 +180,7 @@ fn batches<'a>(held: &'a Held, topic: &'static str) -> impl Iterator<Item = (Par
 }
 
 /// Rows with the place of each.
-fn with_places(rows: &RecordBatch, topic: &str, partition: Partition, offsets: &[i64]) -> RecordBatch {
+pub fn with_places(rows: &RecordBatch, topic: &str, partition: Partition, offsets: &[i64]) -> RecordBatch {
     let topic: ArrayRef = Arc::new(StringArray::from_iter_values(offsets.iter().map(|_| topic)));
     let places = [
         (SOURCE_TOPIC, topic),
