@@ -191,9 +191,14 @@ impl Process {
         }
     }
 
+    /// All that it has printed.
+    pub fn printed(&self) -> String {
+        fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
     /// The end of what it has printed, and where all of it lies.
     pub fn said(&self) -> String {
-        let text = fs::read_to_string(&self.said).unwrap_or_default();
+        let text = self.printed();
         let lines: Vec<&str> = text.lines().collect();
         format!("{} ends with:\n{}\n", self.said.display(), lines[lines.len().saturating_sub(SAID_LINES)..].join("\n"))
     }

@@ -155,6 +155,7 @@ impl ClientContext for MemberContext {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.words.statistics(&statistics);
         let mut ends = lock(&self.ends);
         ends.clear();
         for (name, topic) in &statistics.topics {
@@ -208,6 +209,10 @@ impl DeliveryContext {
 }
 
 impl ClientContext for DeliveryContext {
+    fn stats(&self, statistics: Statistics) {
+        self.words.statistics(&statistics);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.words.log(level, facility, message);
     }

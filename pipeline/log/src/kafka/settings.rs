@@ -58,6 +58,8 @@ const FETCH_BYTES: &str = "65536";
 /// Pause before a full queue of fetched records is looked at again; the default of a second halves a fast reader's
 /// throughput.
 const FETCH_BACKOFF_MS: &str = "5";
+/// How often clients count, milliseconds: lags are told from it, and ends of outages.
+const STATISTICS_MS: &str = "1000";
 /// Longest pause between attempts to reach a broker, so that one that is back is found within a second.
 const RECONNECT_MS: &str = "1000";
 /// How long a producer collects records into one request. Answers wait for it.
@@ -182,7 +184,7 @@ impl Settings {
         config
             .set("group.instance.id", format!("{unit}-{}", self.instance))
             .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("statistics.interval.ms", "1000")
+            .set("statistics.interval.ms", STATISTICS_MS)
             .set("queued.max.messages.kbytes", kib.to_string())
             .set("queued.min.messages", records.to_string());
         self.passed_through(config)
@@ -239,6 +241,7 @@ impl Settings {
         config
             .set("enable.idempotence", "true")
             .set("acks", "all")
+            .set("statistics.interval.ms", STATISTICS_MS)
             .set("delivery.report.only.error", "true")
             .set("linger.ms", LINGER_MS)
             .set("compression.type", "lz4")

@@ -1,31 +1,40 @@
-//! What librdkafka says by itself, in an operator's log: an outage of brokers is one line in ten seconds, not one for
-//! each attempt to connect.
+//! What librdkafka says by itself, in an operator's log: an outage of brokers is a line when it begins and one when it
+//! ends, not one for each attempt to connect.
 
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rdkafka::Statistics;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::error::KafkaError;
 
 use super::errors::remedy;
 use crate::group::Remedy;
 
-/// Between two lines about trouble that passes by itself.
-const PAUSE: Duration = Duration::from_secs(10);
+/// State of a broker's connection that can be used, in librdkafka's statistics.
+const UP: &str = "UP";
 
 /// Writes what one client says.
 #[derive(Debug, Default)]
 pub(super) struct Words {
-    told_at: Mutex<Option<Instant>>,
+    /// Whether trouble that passes by itself was told and has not passed.
+    is_in_trouble: AtomicBool,
 }
 
 impl Words {
     /// Trouble of the client as a whole.
     pub(super) fn error(&self, error: &KafkaError, reason: &str) {
-        if remedy(error) != Remedy::Retry || self.is_due(Instant::now()) {
+        if remedy(error) != Remedy::Retry || self.begins() {
             tracing::warn!(target: "till::kafka", "{error}: {reason}");
         } else {
             tracing::debug!(target: "till::kafka", "{error}: {reason}");
+        }
+    }
+
+    /// What the client counts, about once a second.
+    pub(super) fn statistics(&self, statistics: &Statistics) {
+        let is_up = statistics.brokers.values().any(|broker| broker.state == UP);
+        if is_up && self.ends() {
+            tracing::warn!(target: "till::kafka", "a broker can be reached again");
         }
     }
 
@@ -48,13 +57,12 @@ impl Words {
         }
     }
 
-    fn is_due(&self, now: Instant) -> bool {
-        let mut told_at = self.told_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_due = told_at.is_none_or(|told_at| now.duration_since(told_at) >= PAUSE);
-        if is_due {
-            *told_at = Some(now);
-        }
-        is_due
+    fn begins(&self) -> bool {
+        !self.is_in_trouble.swap(true, Ordering::Relaxed)
+    }
+
+    fn ends(&self) -> bool {
+        self.is_in_trouble.swap(false, Ordering::Relaxed)
     }
 }
 
@@ -64,10 +72,11 @@ mod tests {
 
     /// Fails if each attempt of an outage is a line, or a second outage is not told.
     #[test]
-    fn an_outage_is_told_once_in_a_while() {
+    fn an_outage_is_told_when_it_begins_and_when_it_ends() {
         let words = Words::default();
-        let start = Instant::now();
-        let told = |seconds| words.is_due(start + Duration::from_secs(seconds));
-        assert_eq!([0, 1, 9, 10, 11, 19, 20].map(told), [true, false, false, true, false, false, true]);
+        assert!(!words.ends());
+        assert_eq!([words.begins(), words.begins(), words.begins()], [true, false, false]);
+        assert_eq!([words.ends(), words.ends()], [true, false]);
+        assert!(words.begins());
     }
 }
