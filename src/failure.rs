@@ -88,7 +88,7 @@ impl From<log::LogError> for Failure {
 
 impl From<log::group::GroupError> for Failure {
     fn from(error: log::group::GroupError) -> Self {
-        Self::failed(error)
+        if error.is_refusal() { Self::refused(error) } else { Self::failed(error) }
     }
 }
 

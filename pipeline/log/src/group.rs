@@ -67,6 +67,15 @@ pub enum Remedy {
     Rebuild,
     /// Nothing helps without an operator.
     Stop,
+    /// Neither; and going on could lose or double something: what is needed is missing, or another thing than it was.
+    Refuse,
+}
+
+impl Remedy {
+    /// Whether the caller can do nothing by itself.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Stop | Self::Refuse)
+    }
 }
 
 /// A call on a member failed.
@@ -75,10 +84,17 @@ pub enum Remedy {
 pub struct GroupError {
     /// What was being done.
     pub doing: String,
-    /// What went wrong and, for [`Remedy::Stop`], what to do.
+    /// What went wrong and, where only an operator can help, what to do.
     pub reason: String,
     /// What the caller can do.
     pub remedy: Remedy,
+}
+
+impl GroupError {
+    /// Whether going on could lose or double something (exit code 3).
+    pub fn is_refusal(&self) -> bool {
+        self.remedy == Remedy::Refuse
+    }
 }
 
 /// First offset that a partition still has, and the next one that it will give.

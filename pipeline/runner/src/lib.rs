@@ -108,9 +108,8 @@ impl RunnerError {
             Self::Log(error) => error.is_refusal(),
             Self::Table(error) => error.fenced,
             Self::Unit(error) => matches!(error, schemas::unit::UnitError::NotLoadable { .. }),
-            Self::Frontier(_) | Self::Snapshot { .. } | Self::Rows { .. } | Self::Group(_) | Self::Stuck { .. } => {
-                false
-            }
+            Self::Group(error) => error.is_refusal(),
+            Self::Frontier(_) | Self::Snapshot { .. } | Self::Rows { .. } | Self::Stuck { .. } => false,
         }
     }
 }

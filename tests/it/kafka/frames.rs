@@ -1,6 +1,7 @@
 //! Frames of a schema registry: what their numbers mean comes into force by control records.
 
 use std::fs;
+use std::time::Duration;
 
 use log::kafka::Feeder;
 use log::wire::{Decoder, Encoder, Format, RawRecords};
@@ -24,7 +25,7 @@ fn feed(site: &Site, device: &str) {
     encoder
         .encode(&rows, &mut |_, payload: &[u8]| feeder.send(PINGS, Partition(0), Some(device.as_bytes()), payload))
         .unwrap();
-    feeder.flush(std::time::Duration::from_secs(30)).unwrap();
+    feeder.flush(Duration::from_secs(30)).unwrap();
 }
 
 /// Runs every unit until everything is read.
@@ -35,7 +36,7 @@ fn run(site: &Site) {
 }
 
 /// Fails if a frame is read before its schema is in force, or if a process that starts behind the control record has
-/// forgotten what it brought into force.
+/// forgotten what it brought into force, or reads on without it.
 #[test]
 fn a_schema_comes_into_force_where_it_is_published_and_stays_so() {
     let Some(broker) = xtask::kafka::shared("a_schema_comes_into_force_where_it_is_published_and_stays_so") else {
@@ -65,6 +66,14 @@ fn a_schema_comes_into_force_where_it_is_published_and_stays_so() {
     assert_eq!(devices, [json!({ "device_id": "first" }), json!({ "device_id": "second" })]);
     let letters = query(&lake, "SELECT reason, source_offset FROM dead_letters");
     assert_eq!(letters, [json!({ "reason": "schema_not_in_force", "source_offset": 0 })]);
+
+    // A process that cannot have a schema in force must not read on: later records would be lost.
+    let bundles = state.join("bundles");
+    fs::rename(&bundles, state.join("elsewhere")).unwrap();
+    let mut process = site.start("one", None);
+    let ended = process.ends_within(Duration::from_secs(60)).and_then(|status| status.code());
+    assert_eq!(ended, Some(3), "{}", process.said());
+    fs::rename(state.join("elsewhere"), &bundles).unwrap();
 
     let fields = schema["fields"].as_array_mut().unwrap();
     let latitude = fields.iter_mut().find(|field| field["name"] == "lat").unwrap();

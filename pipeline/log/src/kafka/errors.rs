@@ -41,8 +41,8 @@ pub(super) fn remedy(error: &KafkaError) -> Remedy {
 fn judge(symptoms: Symptoms) -> Remedy {
     let by_code = symptoms.code.map(of_code);
     // What an operator must put right stays wrong for a new member too, even where librdkafka calls it fatal.
-    if by_code == Some(Remedy::Stop) {
-        return Remedy::Stop;
+    if let Some(remedy) = by_code.filter(|remedy| remedy.is_final()) {
+        return remedy;
     }
     if symptoms.is_fatal || by_code == Some(Remedy::Rebuild) {
         return Remedy::Rebuild;
@@ -66,13 +66,15 @@ pub(super) fn of_code(code: Code) -> Remedy {
         | Code::MessageTimedOut
         | Code::PurgeQueue
         | Code::PurgeInflight => Remedy::Abort,
+        // Records are gone, or the log is another one.
+        Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::LogTruncation => Remedy::Refuse,
         _ if is_an_operators(code) => Remedy::Stop,
         _ if passes(code) => Remedy::Retry,
         _ => Remedy::Rebuild,
     }
 }
 
-/// Whether only an operator can put it right: access, names, settings, records that are gone.
+/// Whether only an operator can put it right: access, names, settings.
 fn is_an_operators(code: Code) -> bool {
     matches!(
         code,
@@ -88,9 +90,6 @@ fn is_an_operators(code: Code) -> bool {
             | Code::UnacceptableCredential
             | Code::SSL
             | Code::InvalidTopic
-            | Code::OffsetOutOfRange
-            | Code::AutoOffsetReset
-            | Code::LogTruncation
             | Code::UnsupportedVersion
             | Code::UnsupportedFeature
             | Code::UnsupportedForMessageFormat
@@ -220,11 +219,8 @@ fn advice(code: Code) -> &'static str {
 
 impl From<LogError> for GroupError {
     fn from(error: LogError) -> Self {
-        Self {
-            doing: "converting between rows and records".to_string(),
-            reason: error.to_string(),
-            remedy: Remedy::Stop,
-        }
+        let remedy = if error.is_refusal() { Remedy::Refuse } else { Remedy::Stop };
+        Self { doing: "converting between rows and records".to_string(), reason: error.to_string(), remedy }
     }
 }
 
@@ -256,8 +252,8 @@ mod tests {
             (Code::Authentication, Remedy::Stop),
             (Code::SaslAuthenticationFailed, Remedy::Stop),
             (Code::UnknownTopicOrPartition, Remedy::Retry),
-            (Code::OffsetOutOfRange, Remedy::Stop),
-            (Code::AutoOffsetReset, Remedy::Stop),
+            (Code::OffsetOutOfRange, Remedy::Refuse),
+            (Code::AutoOffsetReset, Remedy::Refuse),
             (Code::UnsupportedVersion, Remedy::Stop),
             // It may be an earlier member of this very process that is still closing.
             (Code::FencedInstanceId, Remedy::Rebuild),
@@ -297,7 +293,7 @@ mod tests {
     #[test]
     fn what_only_an_operator_can_mend_says_how() {
         let error = failed("reading payments/3", &KafkaError::MessageConsumption(Code::AutoOffsetReset));
-        assert_eq!(error.remedy, Remedy::Stop);
+        assert_eq!(error.remedy, Remedy::Refuse);
         assert!(error.reason.contains("accept the gap by name"), "{}", error.reason);
     }
 }

@@ -57,13 +57,13 @@ impl Observer {
             // What librdkafka found out comes as events.
             while consumer.poll(Duration::ZERO).is_some() {}
             if let Some((error, _)) = consumer.context().trouble()
-                && remedy(&error) == Remedy::Stop
+                && remedy(&error).is_final()
             {
                 break;
             }
         }
         let trouble = consumer.context().trouble();
-        let is_refused = trouble.as_ref().is_some_and(|(error, _)| remedy(error) == Remedy::Stop);
+        let is_refused = trouble.as_ref().is_some_and(|(error, _)| remedy(error).is_final());
         let remedy = if is_refused { Remedy::Stop } else { Remedy::Retry };
         let reason = trouble.map_or_else(|| "none answers".to_string(), |(_, reason)| reason);
         let reason =
@@ -160,7 +160,7 @@ impl Observer {
             match self.consumer().poll(LOOK) {
                 Some(Ok(message)) => newest = Some(appended_us(&message)).filter(|us| *us >= 0),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(newest),
-                Some(Err(error)) if remedy(&error) == Remedy::Stop => return Err(failed(doing(), &error)),
+                Some(Err(error)) if remedy(&error).is_final() => return Err(failed(doing(), &error)),
                 Some(Err(_)) | None => {}
             }
         }
@@ -173,7 +173,7 @@ impl Observer {
             match self.consumer().poll(LOOK) {
                 Some(Ok(_)) => return Ok(true),
                 Some(Err(KafkaError::PartitionEOF(_))) => return Ok(false),
-                Some(Err(error)) if remedy(&error) == Remedy::Stop => return Err(failed(doing(), &error)),
+                Some(Err(error)) if remedy(&error).is_final() => return Err(failed(doing(), &error)),
                 Some(Err(_)) | None => {}
             }
         }

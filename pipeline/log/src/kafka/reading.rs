@@ -99,7 +99,7 @@ impl Reading {
         if let Some(source) = &self.source {
             decoder = decoder.with_source(Arc::clone(source));
             let noted = source.noted(partition, next).map_err(|reason| {
-                found(format!("looking for the schemas in force on {partition}"), reason, Remedy::Stop)
+                found(format!("looking for the schemas in force on {partition}"), reason, Remedy::Refuse)
             })?;
             decoder.resume(&noted)?;
         }

@@ -316,7 +316,7 @@ impl<'a, W: Work> Driver<'a, W> {
     fn recover(&mut self, fault: Fault) -> Result<(), RunnerError> {
         let (error, remedy) = match fault {
             Fault::Runner(error) => return Err(error),
-            Fault::Group(error) if error.remedy == Remedy::Stop => return Err(error.into()),
+            Fault::Group(error) if error.remedy.is_final() => return Err(error.into()),
             Fault::Group(error) => (error.to_string(), error.remedy),
             Fault::Fenced(error) => (error.to_string(), Remedy::Abort),
         };
@@ -383,7 +383,7 @@ impl<'a, W: Work> Driver<'a, W> {
         match settled {
             Ok(()) => Ok(self.context.report),
             Err(Fault::Runner(error)) => Err(error),
-            Err(Fault::Group(error)) if error.remedy == Remedy::Stop => Err(error.into()),
+            Err(Fault::Group(error)) if error.remedy.is_final() => Err(error.into()),
             Err(Fault::Group(error)) => self.end_unsettled(&error.to_string()),
             Err(Fault::Fenced(error)) => self.end_unsettled(&error.to_string()),
         }
