@@ -54,6 +54,9 @@ use watchdog::Watchdog;
 
 /// Events of the client that one call serves. Statistics come once a second; what is left over waits for the next call.
 const EVENTS_MAX: usize = 16;
+/// Why a member cannot go on with what it has.
+const ANOTHER: &str =
+    "the group took the member in anew after its session, and may have given its partitions to another";
 /// Pause between attempts to seek in a partition whose reading is just being set up.
 const SEEK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -150,6 +153,9 @@ impl KafkaLog {
                     _ => return Err(failed(doing, &error)),
                 },
             }
+        }
+        if consumer.context().is_another() {
+            return Err(found(doing, ANOTHER, Remedy::Rebuild));
         }
         let mut group = consumer.context().group();
         if let Some(reason) = group.refused.take() {
@@ -319,6 +325,9 @@ impl GroupLog for KafkaLog {
         // After the membership was taken: where that was one before a loss, the brokers refuse it; where the loss came
         // first, it shows here.
         let is_lost = consumer.assignment_lost() || consumer.context().group().is_lost;
+        if consumer.context().is_another() {
+            return Err(found(doing, ANOTHER, Remedy::Rebuild));
+        }
         let stranger = committed.iter().find(|(partition, _)| !self.reading.is_started(*partition));
         if is_lost {
             return Err(found(doing, "the group has given the partitions to another member", Remedy::Abort));

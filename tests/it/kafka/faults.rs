@@ -38,6 +38,8 @@ const PROCESSES_MAX: usize = 4;
 const WELL: &str = "exactly once";
 /// Signal of a process that ends itself at its fault.
 const SIGABRT: i32 = 6;
+/// What a process says that ends because a call of the Kafka client hangs, as some do after a broker has come back.
+const HUNG: &str = "the Kafka client did not come back";
 /// Where a process may die, with how often it may pass there before.
 const POINTS: [(&str, u32); 9] = [
     ("before-commit", 12),
@@ -94,6 +96,7 @@ struct Run<'a> {
     /// Processes that ended without being asked to.
     findings: Vec<String>,
     deaths: BTreeMap<&'static str, u32>,
+    has_stopped_broker: bool,
 }
 
 impl Run<'_> {
@@ -133,7 +136,8 @@ impl Run<'_> {
                 continue;
             };
             let fault = self.faults.remove(&process.instance);
-            match fault.filter(|_| status.signal() == Some(SIGABRT)) {
+            let is_hung = self.has_stopped_broker && status.code() == Some(1) && process.printed().contains(HUNG);
+            match fault.filter(|_| status.signal() == Some(SIGABRT)).or(is_hung.then_some("hung")) {
                 Some(point) => {
                     *self.deaths.entry(point).or_default() += 1;
                     self.story.push(format!("{} died {point}", process.instance));
@@ -176,6 +180,7 @@ impl Run<'_> {
                 (0..count).for_each(|_| self.start(true));
             }
             Action::BrokerStop => {
+                self.has_stopped_broker = true;
                 if self.moments.random_bool(0.5) { self.broker.stop() } else { self.broker.kill() }.unwrap();
                 self.sleep(2_000);
                 self.broker.restart().unwrap();
@@ -219,8 +224,16 @@ impl Run<'_> {
         while self.processes.len() < count {
             self.start(false);
         }
-        let lag = self.site.wait_until_caught_up(CATCH_UP_S);
+        let mut lag = self.site.wait_until_caught_up(CATCH_UP_S);
         self.bury();
+        if lag.code != Some(0) && self.processes.len() < count {
+            // Of those that ended because the client hung, somebody starts others.
+            while self.processes.len() < count {
+                self.start(false);
+            }
+            lag = self.site.wait_until_caught_up(CATCH_UP_S);
+            self.bury();
+        }
         if lag.code != Some(0) {
             let said = self.processes.iter().map(Process::said).collect::<String>();
             self.findings.push(format!("it does not catch up: {lag}\n{said}"));
@@ -269,6 +282,7 @@ fn play(seed: u64, broker: &mut Broker, folder: &TempDir) -> Verdict {
         story: vec![format!("{partitions} partitions, snapshots every {snapshot_rows} offsets, {portions} portions")],
         findings: Vec::new(),
         deaths: BTreeMap::new(),
+        has_stopped_broker: false,
     };
     run.play(portions, &actions);
     let held = run.settle();

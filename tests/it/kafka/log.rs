@@ -292,7 +292,7 @@ fn an_offset_that_the_log_does_not_hold_stops() {
     feed(&settings, at, 0, 5);
     let mut member = reader(&settings, at, 1_000);
     let error = (0..POLLS_MAX).find_map(|_| member.next(10, WAIT).err()).unwrap();
-    assert_eq!(error.remedy, Remedy::Stop);
+    assert_eq!(error.remedy, Remedy::Refuse);
     assert!(error.to_string().contains("pings/5"), "{error}");
 }
 

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +58,38 @@ pub(super) struct Group {
     pub(super) refused: Option<String>,
 }
 
+/// Facility under which librdkafka writes that the member has another identity in the group, before it joins under it.
+const NEW_IDENTITY: &str = "MEMBERID";
+
+/// Who the member is to its group. A group that has not heard of a member for its session gives its partitions away, and
+/// takes it in again under another identity. librdkafka 2.12 tells of the loss but where it meets the member while it
+/// joins (`rd_kafka_cgrp_handle_JoinGroup`, unknown member): there it goes on with partitions that are others' by then,
+/// under a generation that the brokers accept. So every change of the identity counts here.
+#[derive(Default)]
+struct Identity {
+    /// How often it changed.
+    changes: AtomicU64,
+    /// That number, and one more, when partitions were assigned first; 0: none were.
+    assigned: AtomicU64,
+}
+
+impl Identity {
+    fn change(&self) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn assign(&self) {
+        let now = self.changes.load(Ordering::SeqCst) + 1;
+        // What was assigned to an earlier identity stays so.
+        let _ = self.assigned.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+    }
+
+    fn is_another(&self) -> bool {
+        let assigned = self.assigned.load(Ordering::SeqCst);
+        assigned != 0 && assigned != self.changes.load(Ordering::SeqCst) + 1
+    }
+}
+
 /// Context of a group's member.
 pub(super) struct MemberContext {
     topics: Vec<&'static str>,
@@ -66,6 +98,7 @@ pub(super) struct MemberContext {
     ends: Mutex<BTreeMap<TopicPartition, i64>>,
     is_closing: AtomicBool,
     words: Words,
+    identity: Identity,
     pub(super) signal: Arc<Signal>,
 }
 
@@ -78,12 +111,18 @@ impl MemberContext {
             ends: Mutex::default(),
             is_closing: AtomicBool::new(false),
             words: Words::default(),
+            identity: Identity::default(),
             signal: Arc::default(),
         }
     }
 
     pub(super) fn group(&self) -> MutexGuard<'_, Group> {
         lock(&self.group)
+    }
+
+    /// Whether the group knows the member by another identity than when it gave it partitions: they may be others' now.
+    pub(super) fn is_another(&self) -> bool {
+        self.identity.is_another()
     }
 
     /// End of what readers of committed records may see, as the last statistics had it.
@@ -133,6 +172,7 @@ impl MemberContext {
         let partitions = self.partitions(list);
         if is_assigned {
             if !partitions.is_empty() {
+                self.identity.assign();
                 self.group().events.push_back(Event::Assigned(partitions));
             }
             return consumer.incremental_assign(&TopicPartitionList::new());
@@ -151,6 +191,9 @@ impl MemberContext {
 
 impl ClientContext for MemberContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == NEW_IDENTITY {
+            self.identity.change();
+        }
         self.words.log(level, facility, message);
     }
 
@@ -265,4 +308,25 @@ impl ConsumerContext for ObserverContext {}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails if a member that joins for the first time counts as another, or one that comes back as the same.
+    #[test]
+    fn who_comes_back_under_another_identity_is_another() {
+        let identity = Identity::default();
+        identity.change();
+        identity.change();
+        assert!(!identity.is_another(), "it has nothing yet");
+        identity.assign();
+        identity.assign();
+        assert!(!identity.is_another());
+        identity.change();
+        assert!(identity.is_another());
+        identity.assign();
+        assert!(identity.is_another(), "what it had before it still has");
+    }
 }

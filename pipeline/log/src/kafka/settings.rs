@@ -7,18 +7,20 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::group::{GroupError, Remedy};
 use crate::wire::Formats;
 
 /// Properties that the program sets itself.
-const OWNED: [&str; 26] = [
+const OWNED: [&str; 27] = [
     "acks",
     "allow.auto.create.topics",
     "auto.commit.interval.ms",
     "auto.offset.reset",
     "bootstrap.servers",
     "check.crcs",
+    "debug",
     "delivery.report.only.error",
     "enable.auto.commit",
     "enable.auto.offset.store",
@@ -186,7 +188,10 @@ impl Settings {
             .set("partition.assignment.strategy", "cooperative-sticky")
             .set("statistics.interval.ms", STATISTICS_MS)
             .set("queued.max.messages.kbytes", kib.to_string())
-            .set("queued.min.messages", records.to_string());
+            .set("queued.min.messages", records.to_string())
+            // It says when the member gets another identity, and nothing else does.
+            .set("debug", "cgrp")
+            .set_log_level(RDKafkaLogLevel::Debug);
         self.passed_through(config)
     }
 

@@ -15,6 +15,9 @@ use crate::RunnerError;
 /// Snapshots kept: the newest, and one more should the newest be damaged.
 const SNAPSHOTS_KEPT: usize = 2;
 const SUFFIX: &str = "snapshot";
+/// How often a snapshot is written that vanishes before it has its last name: a process that takes the partition over
+/// clears the folder, also of what one is just writing that does not know yet that it lost it.
+const WRITES_MAX: usize = 8;
 
 /// The folder that holds one partition's snapshots.
 #[derive(Debug, Clone)]
@@ -66,7 +69,17 @@ impl SnapshotStore {
             File::open(&self.folder)?.sync_all()?;
             Ok(bytes)
         };
-        let bytes = write().map_err(|error| failed(&path, error))?;
+        let is_cleared = |written: &std::io::Result<u64>| {
+            written.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound && self.folder.exists())
+        };
+        let mut written = write();
+        for _ in 1..WRITES_MAX {
+            if !is_cleared(&written) {
+                break;
+            }
+            written = write();
+        }
+        let bytes = written.map_err(|error| failed(&path, error))?;
         let paths = self.paths()?;
         for old in &paths[..paths.len().saturating_sub(SNAPSHOTS_KEPT)] {
             remove(old)?;
