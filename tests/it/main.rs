@@ -14,3 +14,4 @@ mod python;
 mod recorded;
 mod repository;
 mod support;
+mod trips_golden;
