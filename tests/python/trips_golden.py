@@ -53,6 +53,13 @@ def environment():
     return python
 
 
+def patch_shapely():
+    """Gives Shapely 2 the name that it dropped and scikit-mobility imports, for functions that are not called here."""
+    import shapely.ops
+
+    shapely.ops.cascaded_union = shapely.ops.unary_union
+
+
 def recorded():
     """The recorded tracks by name: lists of (time_us, lat, lon)."""
     tracks = {}
@@ -286,10 +293,8 @@ def write_json(path, versions, cases):
 
 def main(folder):
     warnings.simplefilter("ignore")
-    import shapely.ops
-
-    # Shapely 2 has no cascaded_union any more, which scikit-mobility imports and does not need here.
-    shapely.ops.cascaded_union = shapely.ops.unary_union
+    patch_shapely()
+    import shapely
     from skmob.utils.gislib import getDistance
 
     versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
