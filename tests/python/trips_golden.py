@@ -197,6 +197,8 @@ def skmob_cases(tie_km):
         {"radius_km": 0.05, "minutes_for_a_stop": 1.0, "min_speed_kmh": 3.0},
         {"radius_km": 0.2, "minutes_for_a_stop": 2.0, "min_speed_kmh": 0.5, "no_data_for_minutes": 5.0},
         {"radius_km": 0.05, "minutes_for_a_stop": 1.0, "filter_max_speed_kmh": 40.0},
+        {"radius_km": 0.05, "minutes_for_a_stop": 1.0, "filter_max_speed_kmh": 150.0, "filter_loops": [5.0, 6, 0.25]},
+        {"radius_km": 0.02, "minutes_for_a_stop": 0.4, "filter_max_speed_kmh": 500.0, "filter_loops": [0.5, 9, 0.9]},
         {"radius_km": 0.05, "minutes_for_a_stop": 1.0, "compress_radius_km": 0.02},
         {
             "radius_km": 0.06,
@@ -230,7 +232,9 @@ def skmob_stops(track, parameters):
     frame = skmob.TrajDataFrame(frame)
     given = dict(parameters)
     if "filter_max_speed_kmh" in given:
-        frame = filtering.filter(frame, max_speed_kmh=given.pop("filter_max_speed_kmh"))
+        max_speed_kmh, loops = given.pop("filter_max_speed_kmh"), given.pop("filter_loops", None)
+        names = dict(zip(("speed_kmh", "max_loop", "ratio_max"), loops or ()))
+        frame = filtering.filter(frame, max_speed_kmh=max_speed_kmh, include_loops=loops is not None, **names)
     if "compress_radius_km" in given:
         frame = compression.compress(frame, spatial_radius_km=given.pop("compress_radius_km"))
     if "radius_km" in given:

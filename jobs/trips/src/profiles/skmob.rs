@@ -10,6 +10,8 @@
 //! * durations, distances and speeds are compared with "more than": an exact tie is no stop and no departure;
 //! * a gap makes its second fix the middle of a new ball without any stop, even where the old one was long enough.
 
+use std::collections::VecDeque;
+
 use super::{Stop, US_PER_S, in_time_order, median_place};
 use crate::track::Fix;
 
@@ -22,9 +24,8 @@ const MINUTES_PER_HOUR: f64 = 60.0;
 /// Parameters of the three functions, in the library's units.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Parameters {
-    /// `filtering.filter(max_speed_kmh)`, off unless set (500 is the library's value): a fix that is faster than this
-    /// from the last kept one is left out, and so is one of the same time. Loops stay in, as they do by default.
-    pub filter_max_speed_kmh: Option<f64>,
+    /// `filtering.filter`, off unless set.
+    pub filter: Option<Filter>,
     /// `compression.compress(spatial_radius_km)`, off unless set (0.2 is the library's value): fixes within this
     /// radius of the first become one at their median, with the first one's time.
     pub compress_radius_km: Option<f64>,
@@ -43,7 +44,7 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
-            filter_max_speed_kmh: None,
+            filter: None,
             compress_radius_km: None,
             radius_km: 0.2,
             minutes_for_a_stop: 20.0,
@@ -53,12 +54,45 @@ impl Default for Parameters {
     }
 }
 
+/// Which fixes are noise.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Filter {
+    /// `max_speed_kmh`: a fix that is faster than this from the last kept one is left out, and so is one of the same
+    /// time. The last fix of the track is never judged.
+    pub max_speed_kmh: f64,
+    /// `include_loops`, off unless set.
+    pub loops: Option<Loops>,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self { max_speed_kmh: 500.0, loops: None }
+    }
+}
+
+/// Short and fast ways out and back, whose furthest fix is left out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Loops {
+    /// `speed_kmh`: a loop is faster than this.
+    pub speed_kmh: f64,
+    /// `max_loop`: a loop has fewer fixes than this; at least 2.
+    pub max_loop: usize,
+    /// `ratio_max`: it comes back to within this share of its furthest distance.
+    pub ratio_max: f64,
+}
+
+impl Default for Loops {
+    fn default() -> Self {
+        Self { speed_kmh: 5.0, max_loop: 6, ratio_max: 0.25 }
+    }
+}
+
 /// The stops of one track. `fixes` counts those from which the place is made, after compression; `end_us` is the time
 /// of departure (`leaving_time` is always on).
 pub fn stops(fixes: &[Fix], parameters: &Parameters) -> Vec<Stop> {
     let mut track = in_time_order(fixes).into_owned();
-    if let Some(max_speed_kmh) = parameters.filter_max_speed_kmh {
-        track = without_fast(&track, max_speed_kmh);
+    if let Some(filter) = &parameters.filter {
+        track = filtered(&track, filter);
     }
     if let Some(radius_km) = parameters.compress_radius_km {
         track = compressed(&track, radius_km);
@@ -134,20 +168,38 @@ fn stays(track: &[Fix], parameters: &Parameters) -> Vec<Stop> {
     stops
 }
 
-/// `filtering.filter` without loops. The last fix of the track is never judged, and stays.
-fn without_fast(track: &[Fix], max_speed_kmh: f64) -> Vec<Fix> {
-    let mut kept: Vec<Fix> = Vec::with_capacity(track.len());
-    for (index, fix) in track.iter().enumerate() {
-        let is_judged = index + 1 < track.len();
-        let is_fast = |last: &Fix| {
-            let seconds = seconds(last.time_us, fix.time_us);
-            seconds == 0.0 || haversine_km(last, fix) / seconds * S_PER_HOUR > max_speed_kmh
-        };
-        if !(is_judged && kept.last().is_some_and(is_fast)) {
-            kept.push(*fix);
+/// `filtering.filter`.
+fn filtered(track: &[Fix], filter: &Filter) -> Vec<Fix> {
+    let mut ahead: VecDeque<Fix> = track.iter().copied().collect();
+    let Some(mut last) = ahead.pop_front() else { return Vec::new() };
+    let mut kept = vec![last];
+    while ahead.len() >= 2 {
+        let seconds = seconds(last.time_us, ahead[0].time_us);
+        if seconds == 0.0 || haversine_km(&last, &ahead[0]) / seconds * S_PER_HOUR > filter.max_speed_kmh {
+            ahead.pop_front();
+        } else if let Some(furthest) = filter.loops.and_then(|loops| looped(&last, &ahead, &loops)) {
+            ahead.remove(furthest);
+        } else {
+            last = ahead[0];
+            kept.extend(ahead.pop_front());
         }
     }
+    kept.extend(ahead);
     kept
+}
+
+/// Place of the furthest fix of a loop that begins at `last`. The speed is the sum of all distances from there up to
+/// the return over the sum of all times from there, as the library has it.
+fn looped(last: &Fix, ahead: &VecDeque<Fix>, loops: &Loops) -> Option<usize> {
+    let looked_at = ahead.iter().take(loops.max_loop.min(ahead.len()).saturating_sub(1));
+    let legs = looked_at.map(|fix| (haversine_km(last, fix), seconds(last.time_us, fix.time_us)));
+    let legs: Vec<(f64, f64)> = legs.collect();
+    // Of several that are equally far the first, which is the last that the reversed search finds.
+    let furthest = (0..legs.len()).rev().max_by(|one, other| legs[*one].0.total_cmp(&legs[*other].0))?;
+    let is_back = |place: &usize| legs[*place].0 < legs[furthest].0 * loops.ratio_max;
+    let back = (furthest..legs.len()).find(is_back)?;
+    let (km, s) = legs[..back].iter().fold((0.0, 0.0), |(km, s), leg| (km + leg.0, s + leg.1));
+    (km / s * S_PER_HOUR > loops.speed_kmh).then_some(furthest)
 }
 
 /// `compression.compress`.

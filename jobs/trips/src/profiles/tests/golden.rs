@@ -92,6 +92,12 @@ fn compare(name: &str, profile: impl Fn(&Value) -> Profile) -> usize {
     cases.iter().map(|case| case["stops"].as_array().unwrap().len()).sum()
 }
 
+/// Speed, fixes and ratio of the loops that a case filters out.
+fn loops(given: &Value) -> skmob::Loops {
+    let (speed_kmh, max_loop, ratio_max) = serde_json::from_value(given.clone()).unwrap();
+    skmob::Loops { speed_kmh, max_loop, ratio_max }
+}
+
 /// Fails when a comparison with "more than" becomes "at least" (tracks `tie_radius`, `tie_time`), when the last fix
 /// counts for the place, or when a new ball does not begin at the fix that left the old one.
 #[test]
@@ -99,7 +105,10 @@ fn stay_locations_are_those_of_scikit_mobility() {
     let equal = compare("skmob", |case| {
         let default = skmob::Parameters::default();
         Profile::Skmob(skmob::Parameters {
-            filter_max_speed_kmh: number(case, "filter_max_speed_kmh"),
+            filter: number(case, "filter_max_speed_kmh").map(|max_speed_kmh| {
+                let given = case["parameters"].get("filter_loops");
+                skmob::Filter { max_speed_kmh, loops: given.map(loops) }
+            }),
             compress_radius_km: number(case, "compress_radius_km"),
             radius_km: number(case, "radius_km").unwrap_or(default.radius_km),
             minutes_for_a_stop: number(case, "minutes_for_a_stop").unwrap_or(default.minutes_for_a_stop),
