@@ -1,18 +1,39 @@
-//! GPS fixes of couriers' and taxis' phones. [`TripsUnit`] keeps every fix that parses, as it came; what cannot be a
-//! fix becomes a dead letter with its reason.
+//! GPS fixes of couriers' and taxis' phones, and the stops and trips that they make. [`TripsUnit`] keeps every fix that
+//! parses, as it came; what cannot be a fix becomes a dead letter with its reason. The [`Operator`] cleans each device's
+//! track and cuts it into stops and trips; the unit does not feed it yet.
 //!
-//! Beside it stand the published stop detectors ([`profiles`]) and the rule that compares stops with the truth
+//! Beside them stand the published stop detectors ([`profiles`]) and the rule that compares stops with the truth
 //! ([`matching`]), which take whole tracks.
 //!
-//! It may depend on `schemas`, on Arrow and on the geometry of `geo`. It refuses clocks, files, network and randomness:
-//! same log, same rows, whatever the batch borders. What is unlikely (a jump, the point 0/0, a time in the future) is
-//! still a fix here.
+//! It may depend on `schemas`, on Arrow and on `geo`. It refuses clocks, files, network and randomness: same log, same
+//! rows, whatever the batch borders.
 
 pub mod matching;
 pub mod profiles;
-pub mod track;
 
+mod clean;
+mod device;
 mod fix;
+mod heading;
+mod line;
+mod metric;
+mod operator;
+mod profile;
+mod reorder;
+mod segment;
+mod sighting;
+mod standing;
+pub mod track;
 mod unit;
+mod units;
+mod vehicle;
+mod way;
+mod whole;
 
+pub use metric::{Place, geodesic_m, leg_m};
+pub use operator::{Operator, Row};
+pub use segment::{Close, Doing, Event, Gap, StopEnded, TripEnded};
+pub use sighting::{Reason, Sighting};
 pub use unit::TripsUnit;
+pub use vehicle::VehicleSeen;
+pub use whole::{Found, whole_track};
