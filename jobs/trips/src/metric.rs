@@ -28,7 +28,7 @@ pub fn geodesic_m(from: Place, to: Place) -> f64 {
     Geodesic.distance(Point::new(from.lon, from.lat), Point::new(to.lon, to.lat))
 }
 
-/// Length of a leg, metres, within [`LEG_ERROR`] of the geodesic: short legs by the radii of curvature at the middle
+/// Length of a leg, metres, within a millionth of the geodesic: short legs by the radii of curvature at the middle
 /// latitude (Gauss's mid-latitude method to first order), others by the geodesic itself.
 pub fn leg_m(from: Place, to: Place) -> f64 {
     let (north_deg, east_deg) = (to.lat - from.lat, to.lon - from.lon);

@@ -7,7 +7,7 @@
 //!
 //! * of fixes of one time the first is taken and the others are dropped;
 //! * the rectangle is the smallest in degrees, and only its diagonal is measured on the ellipsoid. Far from the equator
-//!   it is a parallelogram on the ground, of whose two diagonals one is measured ([`super::rectangle`]);
+//!   it is a parallelogram on the ground, of whose two diagonals one is measured (`rectangle.rs`);
 //! * before that the diagonal of the upright box must be shorter than one and a half times the largest diameter;
 //! * a window whose stop was too short is cut one fix late, since the cut looks at the fix before.
 
