@@ -10,8 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Int32Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray,
-    new_null_array,
+    ArrayRef, BooleanArray, Int32Array, ListArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
@@ -19,7 +18,7 @@ use authorize::AuthorizeUnit;
 use clap::{Args, Subcommand, ValueEnum};
 use decode::DecodeUnit;
 use decode::keys::KeyRing;
-use log::kafka::{Admin, Feeder, SchemaHeader};
+use log::kafka::{Admin, Feeder, RecordWriter};
 use log::wire::{Decoder, Encoder, Format, Formats};
 use schemas::ids::ContentHash;
 use schemas::unit::{Control, ControlChange, Unit};
@@ -149,21 +148,19 @@ impl ControlRecord {
 /// Publishes records: to every partition of each one's unit, in this order, and to topic `control`.
 pub struct Publisher<'a> {
     feeder: &'a Feeder,
-    encoders: BTreeMap<&'static str, (Encoder, Option<SchemaHeader>)>,
+    writers: BTreeMap<&'static str, RecordWriter>,
     partitions: BTreeMap<String, u16>,
 }
 
 impl<'a> Publisher<'a> {
     /// A publisher that writes in these formats.
     pub fn new(feeder: &'a Feeder, admin: &Admin, formats: &Formats) -> Result<Self, Failure> {
-        let mut encoders = BTreeMap::new();
+        let mut writers = BTreeMap::new();
         for topic in PUBLISHED {
-            let encoder = Encoder::new(topic, formats.of(topic)?)?;
-            let header = SchemaHeader::of(&encoder);
-            encoders.insert(topic, (encoder, header));
+            writers.insert(topic, RecordWriter::new(topic, formats.of(topic)?)?);
         }
         let partitions = admin.topics()?.into_iter().map(|(topic, counts)| (topic, counts.partitions)).collect();
-        Ok(Self { feeder, encoders, partitions })
+        Ok(Self { feeder, writers, partitions })
     }
 
     /// Number of a topic's partitions.
@@ -186,13 +183,10 @@ impl<'a> Publisher<'a> {
         place: &mut dyn FnMut(usize) -> Vec<Partition>,
     ) -> Result<(), Failure> {
         let feeder = self.feeder;
-        let key = topics::key_column(topic).and_then(|name| rows.column_by_name(name));
-        let key = key.and_then(|column| column.as_any().downcast_ref::<StringArray>());
-        let (encoder, header) = self.encoders.get_mut(topic).expect("each topic that is published has an encoder");
-        encoder.encode(rows, &mut |row, payload: &[u8]| -> Result<(), Failure> {
-            let key = key.and_then(|keys| keys.is_valid(row).then(|| keys.value(row).as_bytes()));
+        let writer = self.writers.get_mut(topic).expect("each topic that is published has a writer");
+        writer.write(rows, &mut |row, record| -> Result<(), Failure> {
             for partition in place(row) {
-                feeder.send_with(topic, partition, key, payload, header.as_ref())?;
+                feeder.send_record(topic, partition, record)?;
             }
             Ok(())
         })

@@ -20,8 +20,11 @@ pub fn writing_settings(
     runtime: &Runtime,
     topics: &[&'static str],
 ) -> Result<Settings, Failure> {
-    let settings = settings(config, instance)?;
-    Ok(Settings { formats: numbers::formats(config, runtime, topics)?, ..settings })
+    let mut settings = settings(config, instance)?;
+    if let Formats::Registry(numbers) = &mut settings.formats {
+        *numbers = numbers::numbers(config, runtime, topics)?;
+    }
+    Ok(settings)
 }
 
 /// The client's settings for this configuration, under a name for this process. With a registry's format they are for

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{
-    ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
-};
+use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use log::group::GroupError;
-use log::kafka::{Feeder, SchemaHeader, Settings};
-use log::wire::{Encoder, Format};
+use log::kafka::{Feeder, RecordWriter, Settings};
+use log::wire::Format;
 use schemas::{placement, topics};
 
 use crate::Failure;
@@ -30,16 +28,14 @@ const FLUSH: Duration = Duration::from_secs(120);
 pub fn feed(brokers: &str, format: Format, events: u64) -> Result<u64, Failure> {
     let settings = Settings { brokers: brokers.to_string(), ..Settings::default() };
     let feeder = Feeder::connect(&settings)?;
-    let mut encoder = Encoder::new(TOPIC, format)?;
-    let header = SchemaHeader::of(&encoder);
+    let mut writer = RecordWriter::new(TOPIC, format)?;
     let mut bytes = 0;
     for start in (0..events).step_by(BATCH_ROWS as usize) {
         let rows = pings(start, (start + BATCH_ROWS).min(events))?;
-        let devices = rows["device_id"].as_string::<i32>();
-        encoder.encode::<GroupError>(&rows, &mut |row, payload| {
-            let key = devices.value(row).as_bytes();
-            bytes += payload.len() as u64;
-            feeder.send_with(TOPIC, placement::of_key(key, PARTITIONS), Some(key), payload, header.as_ref())
+        writer.write::<GroupError>(&rows, &mut |_, record| {
+            bytes += record.payload.len() as u64;
+            let partition = placement::of_key(record.key.unwrap_or_default(), PARTITIONS);
+            feeder.send_record(TOPIC, partition, record)
         })?;
     }
     feeder.flush(FLUSH)?;

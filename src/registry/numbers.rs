@@ -4,16 +4,16 @@
 //! registry is away, since payments must not wait for it; a schema that never had a number does need an answer. What the
 //! registry answers goes before what is kept.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use log::wire::Formats;
 use schemas::ids::ContentHash;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 
 use super::{Registry, RegistryError};
-use crate::config::{Config, RecordFormat};
+use crate::config::Config;
 use crate::failure::Failure;
 use crate::wiring::write_durably;
 
@@ -25,17 +25,14 @@ struct Note {
     id: u32,
 }
 
-/// How these topics are written by the configuration; with a registry, each under the number of its schema.
-pub fn formats(config: &Config, runtime: &Runtime, topics: &[&'static str]) -> Result<Formats, Failure> {
-    match config.kafka.format {
-        RecordFormat::Json => Ok(Formats::Json),
-        RecordFormat::Avro => Ok(Formats::Avro),
-        RecordFormat::Registry => {
-            let mut numbers = Numbers { config, registry: Registry::of(config)?, absent: None };
-            let number = |topic: &&'static str| numbers.number(runtime, topic).map(|number| (*topic, number));
-            topics.iter().map(number).collect::<Result<_, _>>().map(Formats::Registry)
-        }
-    }
+/// Number of the schema of each of these topics.
+pub fn numbers(
+    config: &Config,
+    runtime: &Runtime,
+    topics: &[&'static str],
+) -> Result<BTreeMap<&'static str, u32>, Failure> {
+    let mut numbers = Numbers { config, registry: Registry::of(config)?, absent: None };
+    topics.iter().map(|topic| Ok((*topic, numbers.number(runtime, topic)?))).collect()
 }
 
 struct Numbers<'a> {

@@ -20,7 +20,7 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use crate::service::held::{Folder, Held};
-use crate::service::launch::{JAVA_ARGUMENTS, Launch, port, run};
+use crate::service::launch::{JAVA_ARGUMENTS, Launch, port, run, service_folder};
 use crate::service::maven::{self, Package};
 use crate::service::{self, ServiceError};
 
@@ -144,12 +144,7 @@ fn unpacked(fetched: PathBuf) -> Result<PathBuf, ServiceError> {
 
 /// Writes the settings into the folder, and says how a registry is started by them.
 fn prepare(asked: Option<u16>, folder: &Path, program: &Path) -> Result<Launch, ServiceError> {
-    fs::create_dir_all(folder).map_err(ServiceError::files(folder))?;
-    let folder = folder.canonicalize().map_err(ServiceError::files(folder))?;
-    if folder.to_str().is_none_or(|text| text.contains([',', '\\', '\n'])) {
-        let refusal = format!("{}: a registry cannot use a folder with a comma or backslash", folder.display());
-        return Err(ServiceError::Refused(refusal));
-    }
+    let folder = service_folder(folder, "a registry")?;
     let port = port(asked)?;
     let settings = folder.join("application.properties");
     let text = format!("quarkus.http.host=127.0.0.1\nquarkus.http.port={port}\n");

@@ -126,14 +126,18 @@ impl Cleaner {
         if self.candidates.len() < AGREEING {
             return;
         }
-        if let Some((pending, out_m)) = self.pending.take() {
-            say(Step::Kept(pending, Some(out_m)));
-            self.kept = Some(pending);
-        }
+        self.keep_pending(say);
         if self.kept.is_some() {
             say(Step::Restart);
         }
         self.keep_candidates(say);
+    }
+
+    fn keep_pending(&mut self, say: &mut impl FnMut(Step)) {
+        if let Some((pending, out_m)) = self.pending.take() {
+            say(Step::Kept(pending, Some(out_m)));
+            self.kept = Some(pending);
+        }
     }
 
     fn refuse_candidates(&mut self, say: &mut impl FnMut(Step)) {
@@ -147,10 +151,7 @@ impl Cleaner {
 
     /// Decides about everything that waits: nothing more comes for a while.
     pub(crate) fn settle(&mut self, say: &mut impl FnMut(Step)) {
-        if let Some((pending, out_m)) = self.pending.take() {
-            say(Step::Kept(pending, Some(out_m)));
-            self.kept = Some(pending);
-        }
+        self.keep_pending(say);
         match self.kept {
             Some(_) => self.refuse_candidates(say),
             None => self.keep_candidates(say),

@@ -49,22 +49,23 @@ impl Device {
     /// Nothing came for so long that nothing that matters can still be on its way: decides about what waits and writes
     /// what is open.
     pub(crate) fn fall_silent(&mut self, say: &mut impl FnMut(Said)) {
-        while let Some(fix) = self.reorder.flush() {
-            self.judge(fix, say);
-        }
-        let Self { cleaner, segmenter, .. } = self;
-        cleaner.settle(&mut |step| take(segmenter, step, say));
-        segmenter.fall_silent(&mut |event| say(Said::Ended(event)));
+        self.settle(say);
+        self.segmenter.fall_silent(&mut |event| say(Said::Ended(event)));
     }
 
     /// The end of the track: what is open is written for good.
     pub(crate) fn end(&mut self, say: &mut impl FnMut(Said)) {
+        self.settle(say);
+        self.segmenter.end(Close::End, &mut |event| say(Said::Ended(event)));
+    }
+
+    /// Decides about every fix that waits.
+    fn settle(&mut self, say: &mut impl FnMut(Said)) {
         while let Some(fix) = self.reorder.flush() {
             self.judge(fix, say);
         }
         let Self { cleaner, segmenter, .. } = self;
         cleaner.settle(&mut |step| take(segmenter, step, say));
-        segmenter.end(Close::End, &mut |event| say(Said::Ended(event)));
     }
 
     /// When the log's clock says that the device is silent; never where the log has no clock.

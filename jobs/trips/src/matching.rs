@@ -1,10 +1,9 @@
 //! Which claimed stop is which true one: one to one, nearest first, within a radius, and overlapping in time where the
 //! truth has times. What is left over of the claims is false, also a second find at one stop.
 //!
-//! It may depend on the geometry of `geo`; it refuses to judge what a good share is.
+//! It may depend on the crate's own metres; it refuses to judge what a good share is.
 
-use geo::{Distance, Geodesic, Point};
-
+use crate::metric::{Place, geodesic_m};
 use crate::profiles::Stop;
 
 /// How far a claim may lie from the true stop, metres.
@@ -63,10 +62,10 @@ fn share(part: usize, whole: usize) -> Option<f64> {
 /// win.
 pub fn matching(truths: &[TrueStop], claims: &[Stop], radius_m: f64) -> Matching {
     let near = |(truth, stop): (usize, &TrueStop)| {
-        let place = Point::new(stop.lon, stop.lat);
+        let place = Place { lat: stop.lat, lon: stop.lon };
         let together = claims.iter().enumerate().filter(|(_, claim)| overlaps(stop, claim));
         let pairs = together.map(|(claim, claimed)| {
-            let distance_m = Geodesic.distance(place, Point::new(claimed.lon, claimed.lat));
+            let distance_m = geodesic_m(place, Place { lat: claimed.lat, lon: claimed.lon });
             Pair { truth, claim, distance_m }
         });
         pairs.filter(|pair| pair.distance_m <= radius_m).collect::<Vec<_>>()

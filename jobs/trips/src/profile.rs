@@ -1,5 +1,6 @@
 //! The numbers of our own profile: what a stop is, when a trip begins and ends. They were fixed on one recorded bus
-//! journey (tests/data/bus304_pings.csv) and hold unchanged for everything else.
+//! journey (tests/data/bus304_pings.csv) and hold unchanged for everything else, but for the turn at a visit: that rule
+//! came after a look at the Liverpool buses (tests/data/liverpool14_pings.csv), which therefore prove nothing about it.
 
 use crate::sighting::Sighting;
 use crate::units::{MINUTE_US, SECOND_US};

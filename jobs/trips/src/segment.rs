@@ -1,10 +1,10 @@
 //! From the kept fixes of one device to its stops and trips: our own profile, fix by fix.
 //!
 //! A trip lies between two standings of [`PARKED_US`], or of [`VISIT_US`] at which the vehicle turns; other stops lie
-//! within it. It also ends with a gap, where a taxi
-//! becomes hired or free, and where the track goes on somewhere else. It begins with the last fix of the stop that it
-//! leaves, or with the first fix of a track, and counts once it has left its beginning. Silence writes what is open as it
-//! stands; fixes that come after all revise it. It may depend on the crate's sums and profile; it refuses clocks.
+//! within it. It also ends with a gap, where a taxi becomes hired or free, and where the track goes on somewhere else. It
+//! begins with the last fix of the stop that it leaves, or with the first fix of a track, and counts once it has left its
+//! beginning. Silence writes what is open as it stands; fixes that come after all revise it. It may depend on the crate's
+//! sums and profile; it refuses clocks.
 
 use serde::{Deserialize, Serialize};
 

@@ -22,13 +22,14 @@ mod headers;
 mod observer;
 mod outputs;
 mod reading;
+mod records;
 mod settings;
 mod watchdog;
 mod words;
 
 pub use admin::{Admin, Counts};
 pub use feed::Feeder;
-pub use headers::SchemaHeader;
+pub use records::{Record, RecordWriter};
 pub use settings::{Settings, SettingsError};
 
 use std::collections::BTreeSet;
@@ -54,9 +55,6 @@ use watchdog::Watchdog;
 
 /// Events of the client that one call serves. Statistics come once a second; what is left over waits for the next call.
 const EVENTS_MAX: usize = 16;
-/// Why a member cannot go on with what it has.
-const ANOTHER: &str =
-    "the group took the member in anew after its session, and may have given its partitions to another";
 /// Pause between attempts to seek in a partition whose reading is just being set up.
 const SEEK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -135,6 +133,16 @@ impl KafkaLog {
         self.consumer.as_ref().expect("the consumer is taken away by drop alone")
     }
 
+    /// Whether the group still knows the member as the one to which it gave partitions.
+    fn check_identity(&self, doing: &str) -> Result<(), GroupError> {
+        if self.consumer().context().is_another() {
+            let reason =
+                "the group took the member in anew after its session, and may have given its partitions to another";
+            return Err(found(doing, reason, Remedy::Rebuild));
+        }
+        Ok(())
+    }
+
     /// Lets the client say what happened to the member, and hands out the first of it.
     fn serve(&self) -> Result<Option<Event>, GroupError> {
         let doing = "being a member of the group";
@@ -154,9 +162,7 @@ impl KafkaLog {
                 },
             }
         }
-        if consumer.context().is_another() {
-            return Err(found(doing, ANOTHER, Remedy::Rebuild));
-        }
+        self.check_identity(doing)?;
         let mut group = consumer.context().group();
         if let Some(reason) = group.refused.take() {
             return Err(found("answering a rebalance", reason, Remedy::Rebuild));
@@ -325,9 +331,7 @@ impl GroupLog for KafkaLog {
         // After the membership was taken: where that was one before a loss, the brokers refuse it; where the loss came
         // first, it shows here.
         let is_lost = consumer.assignment_lost() || consumer.context().group().is_lost;
-        if consumer.context().is_another() {
-            return Err(found(doing, ANOTHER, Remedy::Rebuild));
-        }
+        self.check_identity(doing)?;
         let stranger = committed.iter().find(|(partition, _)| !self.reading.is_started(*partition));
         if is_lost {
             return Err(found(doing, "the group has given the partitions to another member", Remedy::Abort));

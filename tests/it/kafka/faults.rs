@@ -296,7 +296,8 @@ fn play(seed: u64, broker: &mut Broker, folder: &TempDir) -> Verdict {
     Verdict { findings, story, deaths, processes: started, rows }
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// The number that an environment variable holds, if it is set.
+pub fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }
 

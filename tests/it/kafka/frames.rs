@@ -8,7 +8,7 @@ use log::wire::{Decoder, Encoder, Format, RawRecords};
 use schemas::{Partition, topics};
 use serde_json::json;
 
-use super::processes::{Site, stop_all};
+use super::processes::Site;
 use crate::support::{query, text, till};
 
 const PINGS: &str = "pings";
@@ -26,13 +26,6 @@ fn feed(site: &Site, device: &str) {
         .encode(&rows, &mut |_, payload: &[u8]| feeder.send(PINGS, Partition(0), Some(device.as_bytes()), payload))
         .unwrap();
     feeder.flush(Duration::from_secs(30)).unwrap();
-}
-
-/// Runs every unit until everything is read.
-fn run(site: &Site) {
-    let mut processes = vec![site.start("one", None)];
-    site.wait_until_caught_up(60).with_exit(0);
-    assert_eq!(stop_all(&mut processes), Vec::<String>::new());
 }
 
 /// Fails if a frame is read before its schema is in force, or if a process that starts behind the control record has
@@ -59,9 +52,9 @@ fn a_schema_comes_into_force_where_it_is_published_and_stays_so() {
     feed(&site, "early");
     publish(&schema, SCHEMA).with_exit(0);
     feed(&site, "first");
-    run(&site);
+    site.run_to_the_end("one", 60);
     feed(&site, "second");
-    run(&site);
+    site.run_to_the_end("one", 60);
     let devices = query(&lake, "SELECT device_id FROM pings ORDER BY device_id");
     assert_eq!(devices, [json!({ "device_id": "first" }), json!({ "device_id": "second" })]);
     let letters = query(&lake, "SELECT reason, source_offset FROM dead_letters");

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::faults::number;
 use super::processes::{Process, Site, stop_all};
 use crate::support::{query, text, till};
 
@@ -27,10 +28,6 @@ const RESIDENT_BYTES_MAX: u64 = 700_000_000;
 const CATCH_UP_S: u32 = 300;
 /// Swipes of a merchant on the town's one day; a little fewer than there are.
 const SWIPES_PER_MERCHANT: u64 = 90;
-
-fn seconds(variable: &str, default: u64) -> u64 {
-    std::env::var(variable).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}: {text}")))
-}
 
 /// A system whose units run each in a process of its own, and a town that nobody has published.
 fn site(brokers: &str, name: &str, folder: &tempfile::TempDir, swipes: u64) -> Site {
@@ -81,7 +78,7 @@ fn assert_caught_up(site: &Site, processes: &[Process]) {
 fn an_outage_of_decode_betrays_no_phone() {
     let Some(broker) = xtask::kafka::shared("an_outage_of_decode_betrays_no_phone") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let outage_s = seconds("TILL_OUTAGE_SECONDS", OUTAGE_S);
+    let outage_s = number("TILL_OUTAGE_SECONDS").unwrap_or(OUTAGE_S);
     let swiping_s = outage_s + 2 * AROUND_S;
     let site = site(broker.bootstrap(), "outage", &folder, OUTAGE_RATE * swiping_s);
     let mut processes: Vec<Process> = ["decode", "authorize", "lake"].map(|unit| site.start_unit(unit)).into();
@@ -125,7 +122,7 @@ fn an_outage_of_decode_betrays_no_phone() {
 fn an_overload_costs_time_and_nothing_else() {
     let Some(broker) = xtask::kafka::shared("an_overload_costs_time_and_nothing_else") else { return };
     let folder = tempfile::tempdir().unwrap();
-    let swiping_s = seconds("TILL_OVERLOAD_SECONDS", OVERLOAD_S);
+    let swiping_s = number("TILL_OVERLOAD_SECONDS").unwrap_or(OVERLOAD_S);
     let site = site(broker.bootstrap(), "overload", &folder, OVERLOAD_RATE * swiping_s);
     let mut processes: Vec<Process> = ["decode", "authorize", "lake"].map(|unit| site.start_unit(unit)).into();
     let phones = phones(&site, OVERLOAD_RATE, swiping_s);

@@ -117,6 +117,16 @@ impl Site {
         self.till(&["lag", "--lake", text(&lake), "--wait", &seconds])
     }
 
+    /// Runs every unit in one process until everything is read, at most so long; what the process printed.
+    #[track_caller]
+    pub fn run_to_the_end(&self, instance: &str, seconds: u32) -> String {
+        let mut processes = [self.start(instance, None)];
+        let lag = self.wait_until_caught_up(seconds);
+        assert_eq!(lag.code, Some(0), "{lag}\n{}", processes[0].said());
+        assert_eq!(stop_all(&mut processes), Vec::<String>::new());
+        processes[0].printed()
+    }
+
     /// Settings of a client that looks at the system's topics.
     pub fn settings(&self, instance: &str) -> Settings {
         Settings {

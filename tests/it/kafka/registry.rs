@@ -14,7 +14,7 @@ use schemas::{Partition, tables as table_specs, topics};
 use serde_json::{Value, json};
 
 use super::audit::{Held, lines, without_kinds};
-use super::processes::{Site, stop_all};
+use super::processes::Site;
 use super::system::{assert_same_rows, contents};
 use super::tables::{self, picked, with_places};
 use crate::python::python;
@@ -51,15 +51,6 @@ const SWIPED: &str = r#"{"type":"record","name":"transactions","namespace":"till
 fn framed(broker: &str, prefix: &str, folder: &Path, registry: &str) -> Site {
     let site = Site::new(broker, prefix, folder, 1);
     site.with(&[("TILL_KAFKA_FORMAT", "registry"), ("TILL_KAFKA_REGISTRY", registry)])
-}
-
-/// Runs every unit until everything is read; what the process printed.
-fn run(site: &Site, instance: &str) -> String {
-    let mut processes = vec![site.start(instance, None)];
-    let lag = site.wait_until_caught_up(CATCH_UP_S);
-    assert_eq!(lag.code, Some(0), "{lag}\n{}", processes[0].said());
-    assert_eq!(stop_all(&mut processes), Vec::<String>::new());
-    processes[0].printed()
 }
 
 /// A request to a registry: status and answer.
@@ -179,7 +170,7 @@ fn others_read_frames_and_are_read() {
     let swipes: Vec<Value> = swipes.filter(is_sound).take(SWIPES).collect();
     let ids = [outsider.write("pings", FIXES, &fixes), outsider.write("transactions", SWIPED, &swipes)];
     assert_eq!(ids, published);
-    run(&site, "one");
+    site.run_to_the_end("one", CATCH_UP_S);
 
     let lake = site.lake();
     let fixed = query(&lake, "SELECT lon, lat, event_time FROM pings WHERE device_id = 'outside' ORDER BY event_time");
@@ -222,13 +213,13 @@ fn only_the_first_start_of_a_writer_needs_the_registry() {
     let site = framed(broker.bootstrap(), "frames-only", &folder.path().join("frames"), &url);
     site.create_topics();
     site.publish(&[&TOWN[..], &["--days", "1"]].concat());
-    run(&site, "one");
+    site.run_to_the_end("one", CATCH_UP_S);
     let kept = fs::read_dir(site.state().join("registry")).unwrap().count();
     assert_eq!(kept, 8, "four topics that are published to, and four more that units write");
     registry.stop().unwrap();
 
     site.publish(&[&TOWN[..], &["--days", "2"]].concat());
-    let said = run(&site, "one");
+    let said = site.run_to_the_end("one", CATCH_UP_S);
     assert!(said.contains("cannot be asked") && said.contains("its last answer is used"), "{said}");
     let held = Held::read(&site);
     assert_eq!(held.findings(&site), [] as [String; 0]);
@@ -243,7 +234,7 @@ fn only_the_first_start_of_a_writer_needs_the_registry() {
     let plain = plain.with(&[("TILL_KAFKA_FORMAT", "json")]);
     plain.create_topics();
     plain.publish(&[&TOWN[..], &["--days", "2"]].concat());
-    run(&plain, "one");
+    plain.run_to_the_end("one", CATCH_UP_S);
     let expected = tables::read(&plain.lake());
     for table in ["payments", "decisions", "alerts", "labels", "pings", "merchants", "readers", "couriers"] {
         let rows = contents(&held.tables[table]);

@@ -9,7 +9,7 @@ use std::process::Command;
 use super::ServiceError;
 use super::certificates;
 use super::options::{Options, Place, Ports, Security, server_properties};
-use crate::service::launch::{JAVA_ARGUMENTS, Launch, free_port, port, run};
+use crate::service::launch::{JAVA_ARGUMENTS, Launch, free_port, port, run, service_folder};
 
 /// The cluster's identifier, 16 bytes in URL-safe Base64. It is the same for all: no two of these brokers ever meet.
 const CLUSTER: &str = "tillstreamtestkafka00A";
@@ -28,12 +28,7 @@ pub(super) const LOG: &str = "kafka.log";
 
 /// Writes settings and certificates into the folder and formats its storage, if that was not done before.
 pub fn prepare(options: &Options, folder: &Path, libraries: &Path) -> Result<Launch, ServiceError> {
-    fs::create_dir_all(folder).map_err(ServiceError::files(folder))?;
-    let folder = folder.canonicalize().map_err(ServiceError::files(folder))?;
-    if folder.to_str().is_none_or(|text| text.contains([',', '\\', '\n'])) {
-        let refusal = format!("{}: Kafka cannot use a folder with a comma or backslash", folder.display());
-        return Err(ServiceError::Refused(refusal));
-    }
+    let folder = service_folder(folder, "Kafka")?;
     let clients = port(options.port)?;
     let ports = Ports { clients, controller: free_port()?, inside: free_port()? };
     if let Security::SaslTls { .. } = options.security {

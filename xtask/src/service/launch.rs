@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -91,6 +91,18 @@ impl Launch {
         let address: Option<SocketAddr> = self.address.parse().ok();
         address.is_some_and(|address| TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok())
     }
+}
+
+/// The folder of a service, made if it is not there, by its full path. `name` is what a refusal calls the service, whose
+/// settings and lists of paths some characters would break.
+pub fn service_folder(folder: &Path, name: &str) -> Result<PathBuf, ServiceError> {
+    fs::create_dir_all(folder).map_err(ServiceError::files(folder))?;
+    let folder = folder.canonicalize().map_err(ServiceError::files(folder))?;
+    if folder.to_str().is_none_or(|text| text.contains([',', '\\', '\n'])) {
+        let refusal = format!("{}: {name} cannot use a folder with a comma or backslash", folder.display());
+        return Err(ServiceError::Refused(refusal));
+    }
+    Ok(folder)
 }
 
 /// Runs a program to its end; what it writes is shown only if it fails.

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -64,29 +64,25 @@ const NEW_IDENTITY: &str = "MEMBERID";
 /// Who the member is to its group. A group that has not heard of a member for its session gives its partitions away, and
 /// takes it in again under another identity. librdkafka 2.12 tells of the loss but where it meets the member while it
 /// joins (`rd_kafka_cgrp_handle_JoinGroup`, unknown member): there it goes on with partitions that are others' by then,
-/// under a generation that the brokers accept. So every change of the identity counts here.
+/// under a generation that the brokers accept. So it is noted here when the identity changes.
 #[derive(Default)]
 struct Identity {
-    /// How often it changed.
-    changes: AtomicU64,
-    /// That number, and one more, when partitions were assigned first; 0: none were.
-    assigned: AtomicU64,
+    has_partitions: AtomicBool,
+    has_changed: AtomicBool,
 }
 
 impl Identity {
     fn change(&self) {
-        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.has_changed.fetch_or(self.has_partitions.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     fn assign(&self) {
-        let now = self.changes.load(Ordering::SeqCst) + 1;
-        // What was assigned to an earlier identity stays so.
-        let _ = self.assigned.compare_exchange(0, now, Ordering::SeqCst, Ordering::SeqCst);
+        self.has_partitions.store(true, Ordering::SeqCst);
     }
 
+    /// Whether it changed after the first partitions were assigned.
     fn is_another(&self) -> bool {
-        let assigned = self.assigned.load(Ordering::SeqCst);
-        assigned != 0 && assigned != self.changes.load(Ordering::SeqCst) + 1
+        self.has_changed.load(Ordering::SeqCst)
     }
 }
 

@@ -12,9 +12,9 @@ use schemas::Partition;
 use super::close::closed_within;
 use super::context::DeliveryContext;
 use super::errors::{failed, found};
-use super::headers::SchemaHeader;
 use super::observer;
-use super::outputs::{Sender, Sent, drained, enqueue};
+use super::outputs::{Sender, drained, enqueue};
+use super::records::Record;
 use super::settings::{Settings, named};
 use crate::group::{GroupError, Remedy};
 
@@ -44,20 +44,12 @@ impl Feeder {
         key: Option<&[u8]>,
         payload: &[u8],
     ) -> Result<(), GroupError> {
-        self.send_with(topic, partition, key, payload, None)
+        self.send_record(topic, partition, Record { key, payload, header: None })
     }
 
-    /// The same with the header that the payload's encoder needs.
-    pub fn send_with(
-        &self,
-        topic: &str,
-        partition: Partition,
-        key: Option<&[u8]>,
-        payload: &[u8],
-        header: Option<&SchemaHeader>,
-    ) -> Result<(), GroupError> {
-        let place = (&*named(&self.topic_prefix, topic), partition);
-        enqueue(self.sender(), place, Sent { key, payload, header }, self.call_timeout)
+    /// The same with a record that a [`RecordWriter`](super::RecordWriter) made.
+    pub fn send_record(&self, topic: &str, partition: Partition, record: Record<'_>) -> Result<(), GroupError> {
+        enqueue(self.sender(), (&named(&self.topic_prefix, topic), partition), record, self.call_timeout)
     }
 
     /// Waits until the brokers have all records that were sent. An error names the first record's partition that

@@ -12,11 +12,11 @@ use crate::wire::{Encoder, SCHEMA_HEADER, is_frame};
 const HEADERS_MAX: usize = 64;
 
 /// Headers of every record of one encoder, made once: the client takes a copy of them for each record.
-pub struct SchemaHeader(OwnedHeaders);
+pub(super) struct SchemaHeader(OwnedHeaders);
 
 impl SchemaHeader {
     /// What an encoder's records need; `None` where their payloads name the schema themselves.
-    pub fn of(encoder: &Encoder) -> Option<Self> {
+    pub(super) fn of(encoder: &Encoder) -> Option<Self> {
         let fingerprint = encoder.fingerprint()?;
         let header = Header { key: SCHEMA_HEADER, value: Some(&fingerprint[..]) };
         Some(Self(OwnedHeaders::new_with_capacity(1).insert(header)))

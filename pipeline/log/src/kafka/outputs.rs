@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::RecordBatch;
 use rdkafka::TopicPartitionList;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -18,10 +18,11 @@ use schemas::Partition;
 use super::context::DeliveryContext;
 use super::errors::{failed, found};
 use super::headers::SchemaHeader;
+use super::records::{Record, RecordWriter};
 use super::settings::{Settings, named};
 use super::watchdog::Watchdog;
 use crate::group::{GroupError, Remedy};
-use crate::wire::{Encoder, Formats};
+use crate::wire::Formats;
 
 /// Pause before a queue is looked at again that is full or not yet empty. A commit waits for it, so it is short.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -29,10 +30,10 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// Producer that hands its records' failures to its context, on a thread of its own.
 pub(super) type Sender = ThreadedProducer<DeliveryContext>;
 
-/// A transactional producer with the encoders of its topics.
+/// A transactional producer with the writers of its topics.
 pub(super) struct Outputs {
     sender: Sender,
-    encoders: BTreeMap<&'static str, (Encoder, Option<SchemaHeader>)>,
+    writers: BTreeMap<&'static str, RecordWriter>,
     formats: Formats,
     call_timeout: Duration,
     topic_prefix: String,
@@ -52,7 +53,7 @@ impl Outputs {
             .map_err(|error| failed(doing, &error))?;
         Ok(Self {
             sender,
-            encoders: BTreeMap::new(),
+            writers: BTreeMap::new(),
             formats: settings.formats.clone(),
             call_timeout: timeout,
             topic_prefix: settings.topic_prefix.clone(),
@@ -68,23 +69,15 @@ impl Outputs {
         rows: &RecordBatch,
     ) -> Result<(), GroupError> {
         self.open()?;
-        let Self { sender, encoders, formats, call_timeout, topic_prefix, .. } = self;
+        let Self { sender, writers, formats, call_timeout, topic_prefix, .. } = self;
         let name = named(topic_prefix, topic);
-        let (encoder, header) = match encoders.entry(topic) {
+        let writer = match writers.entry(topic) {
             std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => {
-                let encoder = Encoder::new(topic, formats.of(topic)?)?;
-                let header = SchemaHeader::of(&encoder);
-                new.insert((encoder, header))
+                new.insert(RecordWriter::new(topic, formats.of(topic)?)?)
             }
         };
-        let keys = schemas::topics::key_column(topic)
-            .and_then(|column| rows.column_by_name(column))
-            .and_then(|column| column.as_string_opt::<i32>());
-        encoder.encode(rows, &mut |row, payload| {
-            let key = keys.filter(|keys| keys.is_valid(row)).map(|keys: &StringArray| keys.value(row).as_bytes());
-            enqueue(sender, (&name, partition), Sent { key, payload, header: header.as_ref() }, *call_timeout)
-        })
+        writer.write(rows, &mut |_, record| enqueue(sender, (&name, partition), record, *call_timeout))
     }
 
     /// Commits the records sent, and the offsets with them.
@@ -168,18 +161,11 @@ pub(super) fn drained(sender: &Sender, timeout: Duration) -> bool {
     true
 }
 
-/// One record that is sent.
-pub(super) struct Sent<'a> {
-    pub(super) key: Option<&'a [u8]>,
-    pub(super) payload: &'a [u8],
-    pub(super) header: Option<&'a SchemaHeader>,
-}
-
 /// Puts one record into the producer's queue, and waits while that is full.
 pub(super) fn enqueue(
     sender: &Sender,
     (topic, partition): (&str, Partition),
-    sent: Sent<'_>,
+    sent: Record<'_>,
     timeout: Duration,
 ) -> Result<(), GroupError> {
     let mut record = BaseRecord::to(topic).partition(partition.0).payload(sent.payload);
