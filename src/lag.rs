@@ -25,13 +25,17 @@ use crate::wiring::{existing_lake, start_runtime};
 use crate::{clock, kafka, output};
 
 /// The lake's topics in the order of the flow, each with the tables whose frontiers say how far it has come.
-const LAKE_TABLES: [(&str, &[&str]); 7] = [
+const LAKE_TABLES: [(&str, &[&str]); 11] = [
     ("control", &["merchants", "readers", "couriers", "dead_letters"]),
     ("pings", &["pings", "dead_letters"]),
     ("payments", &["payments"]),
     ("decisions", &["decisions", "dead_letters"]),
     ("alerts", &["alerts", "dead_letters"]),
     ("labels", &["labels", "dead_letters"]),
+    ("ping_faults", &["ping_faults", "dead_letters"]),
+    ("stops", &["stops", "dead_letters"]),
+    ("trips", &["trips", "dead_letters"]),
+    ("vehicles", &["vehicles", "dead_letters"]),
     ("dead_letters", &["dead_letters"]),
 ];
 const LAKE: &str = "lake";
@@ -227,7 +231,7 @@ mod tests {
     fn every_table_that_the_lake_fills_is_looked_at() {
         for (topic, tables) in LAKE_TABLES {
             let unit: Box<dyn Unit> = match topic {
-                "pings" => Box::new(trips::TripsUnit::new()),
+                "pings" => Box::new(trips::FixesUnit::default()),
                 "control" => Box::new(decode::CatalogUnit::default()),
                 topic => pass_through(topic).expect("the lake has a unit for each of its topics"),
             };

@@ -14,7 +14,7 @@ pub fn schema_of(topic: &str, schema: &Schema) -> Value {
 }
 
 /// Schemas that were published before, by topic, oldest first. What was written with them must stay readable.
-const PUBLISHED: [(&str, &str); 12] = [
+const PUBLISHED: [(&str, &str); 15] = [
     ("alerts", include_str!("../topics/published/alerts.v1.avsc")),
     ("control", include_str!("../topics/published/control.v1.avsc")),
     ("dead_letters", include_str!("../topics/published/dead_letters.v1.avsc")),
@@ -24,9 +24,12 @@ const PUBLISHED: [(&str, &str); 12] = [
     ("labels", include_str!("../topics/published/labels.v1.avsc")),
     ("payments", include_str!("../topics/published/payments.v1.avsc")),
     ("payments", include_str!("../topics/published/payments.v2.avsc")),
+    ("ping_faults", include_str!("../topics/published/ping_faults.v1.avsc")),
     ("pings", include_str!("../topics/published/pings.v1.avsc")),
+    ("stops", include_str!("../topics/published/stops.v1.avsc")),
     ("transactions", include_str!("../topics/published/transactions.v1.avsc")),
     ("trips", include_str!("../topics/published/trips.v1.avsc")),
+    ("vehicles", include_str!("../topics/published/vehicles.v1.avsc")),
 ];
 
 /// Texts of all Avro schemas with which this program's versions write a topic: the published ones, then today's.

@@ -99,6 +99,39 @@ impl PaymentId {
     }
 }
 
+/// Identity of something that a device did from a moment on: the first 128 bits of SHA-256 over what it is, the device and
+/// the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MovementId([u8; 16]);
+
+impl MovementId {
+    /// Identity of the device's trip that starts at this time, microseconds UTC.
+    pub fn of_trip(device_id: &str, start_us: i64) -> Self {
+        Self::derive(b"trip", device_id, start_us)
+    }
+
+    /// Identity of the device's stop that starts at this time, microseconds UTC.
+    pub fn of_stop(device_id: &str, start_us: i64) -> Self {
+        Self::derive(b"stop", device_id, start_us)
+    }
+
+    fn derive(what: &[u8; 4], device_id: &str, start_us: i64) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(what);
+        hash.update(start_us.to_be_bytes());
+        hash.update(device_id);
+        let digest = hash.finalize();
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest[..16]);
+        Self(id)
+    }
+
+    /// 32 lower-case hexadecimal digits.
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+}
+
 /// SHA-256 of a bundle's bytes, by which control records name it and under which the file lies in `bundles/`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContentHash(pub [u8; 32]);

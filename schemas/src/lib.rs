@@ -10,6 +10,7 @@ pub mod bundles;
 pub mod findings;
 pub mod ids;
 pub mod money;
+pub mod movement;
 pub mod placement;
 pub mod reasons;
 pub mod tables;

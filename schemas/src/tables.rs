@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+use crate::movement;
 use crate::topics::{self, optional, required, timestamp};
 
 /// Column with the topic that a row came from.
@@ -114,6 +115,10 @@ pub fn all() -> Vec<TableSpec> {
         table("alerts", "one row for each alerting decision", topics::alerts()),
         table("labels", "chargebacks and analysts' verdicts about payments", topics::labels()),
         table("pings", "every GPS fix that parses, as it came", ping_rows()),
+        table("ping_faults", "fixes that cleaning left out, each with its reason", movement::ping_faults()),
+        table("stops", "stops of devices; a larger revision replaces the rows before it", movement::stops()),
+        table("trips", "trips between stops; a larger revision replaces the rows before it", movement::trips()),
+        table("vehicles", "where each vehicle is and what it does, as that changes", movement::vehicles()),
         table(
             "dead_letters",
             "records that could not be used, with reason and place, never their content",

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::movement;
+
 /// Key of a field's metadata under which its comment lies; Delta and SQL listings show it.
 pub const COMMENT: &str = "comment";
 
@@ -252,30 +254,6 @@ pub fn labels() -> SchemaRef {
     ]))
 }
 
-/// Trips between stops of one device.
-pub fn trips() -> SchemaRef {
-    use DataType::{Boolean, Float64, Int32, Int64, Utf8};
-    Arc::new(Schema::new(vec![
-        required("trip_id", Utf8, "identity of the trip: hash of device and start"),
-        required("revision", Int32, "number of this version of the trip, from 1"),
-        required("device_id", Utf8, "phone or tracker"),
-        required("started_at", timestamp(), "time of the first fix"),
-        required("ended_at", timestamp(), "time of the last fix"),
-        required("start_lat", Float64, "latitude of the first fix, degrees"),
-        required("start_lon", Float64, "longitude of the first fix, degrees"),
-        required("end_lat", Float64, "latitude of the last fix, degrees"),
-        required("end_lon", Float64, "longitude of the last fix, degrees"),
-        required("path_m", Float64, "geodesic sum over kept fixes, metres"),
-        required("distance_m", Float64, "path without movement inside stops, metres"),
-        optional("gap_s", Int64, "seconds without a fix before the trip"),
-        optional("gap_m", Float64, "straight line over that gap, metres"),
-        required("close_reason", Utf8, "why the trip ended: stop, gap, silence or end"),
-        optional("hired", Boolean, "whether the vehicle was hired"),
-        required("event_time", timestamp(), "end of the trip"),
-        optional("ingest_time", timestamp(), "the log's own timestamp"),
-    ]))
-}
-
 /// Fares of hired rides.
 pub fn fares() -> SchemaRef {
     use DataType::{Float64, Int64, Utf8};
@@ -321,7 +299,7 @@ pub fn by_name(name: &str) -> Option<SchemaRef> {
 pub fn key_column(topic: &str) -> Option<&'static str> {
     match topic {
         "transactions" | "decisions" => Some("merchant_id"),
-        "pings" | "trips" | "fares" => Some("device_id"),
+        "pings" | "trips" | "stops" | "ping_faults" | "vehicles" | "fares" => Some("device_id"),
         "payments" | "alerts" => Some("token"),
         "labels" => Some("payment_id"),
         _ => None,
@@ -337,7 +315,10 @@ pub fn all() -> Vec<(&'static str, SchemaRef)> {
         ("decisions", decisions()),
         ("alerts", alerts()),
         ("labels", labels()),
-        ("trips", trips()),
+        ("trips", movement::trips()),
+        ("stops", movement::stops()),
+        ("ping_faults", movement::ping_faults()),
+        ("vehicles", movement::vehicles()),
         ("fares", fares()),
         ("dead_letters", dead_letters_topic()),
         ("control", Arc::new(Schema::new(control_topic()))),

@@ -12,7 +12,7 @@ pub struct ViewSpec {
 }
 
 /// Every view.
-pub const ALL: [ViewSpec; 3] = [
+pub const ALL: [ViewSpec; 6] = [
     ViewSpec {
         name: "payments_current",
         comment: "one row a payment: the swipe with its newest state",
@@ -27,5 +27,20 @@ pub const ALL: [ViewSpec; 3] = [
         name: "outcomes",
         comment: "answers to swipes by response code and reason, with count and amount",
         sql: include_str!("../views/outcomes.sql"),
+    },
+    ViewSpec {
+        name: "trips_current",
+        comment: "one row a trip: its newest revision",
+        sql: include_str!("../views/trips_current.sql"),
+    },
+    ViewSpec {
+        name: "stops_current",
+        comment: "one row a stop: its newest revision",
+        sql: include_str!("../views/stops_current.sql"),
+    },
+    ViewSpec {
+        name: "vehicles_current",
+        comment: "one row a vehicle heard of within a week: where it was last and what it does",
+        sql: include_str!("../views/vehicles_current.sql"),
     },
 ];

@@ -25,7 +25,7 @@ use runner::{RunnerError, SnapshotStore, Snapshots};
 use schemas::Partition;
 use schemas::unit::Unit;
 use serde_json::json;
-use trips::TripsUnit;
+use trips::{FixesUnit, TripsUnit};
 
 use crate::clock::Monotonic;
 use crate::config::Config;
@@ -45,7 +45,7 @@ pub enum UnitName {
     Decode,
     /// Decides: payments to decisions and alerts.
     Authorize,
-    /// Follows devices: pings.
+    /// Follows devices: pings to stops and trips.
     Trips,
     /// Fills the tables from all topics.
     Lake,
@@ -53,7 +53,19 @@ pub enum UnitName {
 
 const ALL: [UnitName; 4] = [UnitName::Decode, UnitName::Authorize, UnitName::Trips, UnitName::Lake];
 /// Topics that the lake reads: all but that with the closed frames.
-const COLLECTED: [&str; 7] = ["payments", "decisions", "alerts", "labels", "pings", "dead_letters", "control"];
+const COLLECTED: [&str; 11] = [
+    "payments",
+    "decisions",
+    "alerts",
+    "labels",
+    "pings",
+    "ping_faults",
+    "stops",
+    "trips",
+    "vehicles",
+    "dead_letters",
+    "control",
+];
 /// Longest time until a unit notices that it is to stop.
 const WAIT: Duration = Duration::from_millis(100);
 
@@ -226,7 +238,7 @@ impl Process<'_> {
 /// The unit by which the lake reads a partition.
 fn collector(place: TopicPartition) -> Option<Box<dyn Unit>> {
     match place.topic {
-        "pings" => Some(Box::new(TripsUnit::new())),
+        "pings" => Some(Box::new(FixesUnit::default())),
         "control" => Some(Box::new(CatalogUnit::default())),
         topic => pass_through(topic),
     }

@@ -15,7 +15,9 @@ use clap::ValueEnum;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use schemas::movement;
 
 use super::cells::TextTable;
 
@@ -89,7 +91,12 @@ impl<'out> AnswerWriter<'out> {
             Format::Json => Body::Json { buffer: Vec::new(), out },
             Format::Parquet => {
                 let compression = Compression::ZSTD(ZstdLevel::default());
-                let properties = WriterProperties::builder().set_compression(compression).build();
+                let geometry =
+                    movement::geoparquet(&schema).map(|text| KeyValue::new(movement::GEOPARQUET.to_string(), text));
+                let properties = WriterProperties::builder()
+                    .set_compression(compression)
+                    .set_key_value_metadata(geometry.map(|geometry| vec![geometry]))
+                    .build();
                 Body::Parquet(Box::new(ArrowWriter::try_new(out, schema.clone(), Some(properties))?))
             }
         };

@@ -2,6 +2,9 @@
 
 use arrow::array::{Array, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 
+use crate::metric::Place;
+use crate::sighting::Sighting;
+
 /// Longest name of a device, bytes: what a UUID in any spelling needs, with room.
 pub(crate) const DEVICE_ID_BYTES_MAX: usize = 64;
 /// Last microsecond of the year 9999: no later time can be printed.
@@ -62,6 +65,10 @@ impl<'a> Columns<'a> {
     /// Whether a row can be a fix.
     pub(crate) fn judge(&self, row: usize) -> Verdict {
         use Verdict::NoFix;
+        // It would move the clock of all devices.
+        if time_us(self.received_at, row).is_some_and(|time_us| !(0..=TIME_US_MAX).contains(&time_us)) {
+            return NoFix("received_at_out_of_range", "column received_at is before 1970 or after the year 9999");
+        }
         if self.kind.is_valid(row) {
             match self.kind.value(row) {
                 KIND_PING => {}
@@ -82,9 +89,6 @@ impl<'a> Columns<'a> {
             }
             Some(_) => {}
         }
-        if time_us(self.received_at, row).is_some_and(|time_us| !(0..=TIME_US_MAX).contains(&time_us)) {
-            return NoFix("received_at_out_of_range", "column received_at is before 1970 or after the year 9999");
-        }
         if self.lat.is_null(row) || self.lon.is_null(row) {
             return NoFix("position_missing", "column lat or lon has no value");
         }
@@ -98,8 +102,21 @@ impl<'a> Columns<'a> {
         Verdict::Fix
     }
 
+    /// The fix of a row that is one.
+    pub(crate) fn sighting(&self, row: usize) -> Sighting {
+        let number = |column: &Float64Array| column.is_valid(row).then(|| column.value(row));
+        Sighting {
+            time_us: self.time.value(row),
+            place: Place { lat: self.lat.value(row), lon: self.lon.value(row) },
+            accuracy_m: number(self.accuracy_m),
+            speed_mps: number(self.speed_mps),
+            hired: self.hired.is_valid(row).then(|| self.hired.value(row)),
+            received_us: self.received_us(row),
+        }
+    }
+
     /// The log's timestamp of a row, if it is one that can be printed.
-    pub(crate) fn printable_received_at(&self, row: usize) -> Option<i64> {
+    pub(crate) fn received_us(&self, row: usize) -> Option<i64> {
         time_us(self.received_at, row).filter(|time_us| (0..=TIME_US_MAX).contains(time_us))
     }
 }

@@ -1,6 +1,6 @@
 //! GPS fixes of couriers' and taxis' phones, and the stops and trips that they make. [`TripsUnit`] keeps every fix that
-//! parses, as it came; what cannot be a fix becomes a dead letter with its reason. The [`Operator`] cleans each device's
-//! track and cuts it into stops and trips; the unit does not feed it yet.
+//! parses, as it came; what cannot be a fix becomes a dead letter with its reason. Its [`Operator`] cleans each device's
+//! track and cuts it into stops and trips; what it left out is a fault, with its reason too.
 //!
 //! Beside them stand the published stop detectors ([`profiles`]) and the rule that compares stops with the truth
 //! ([`matching`]), which take whole tracks.
@@ -8,6 +8,7 @@
 //! It may depend on `schemas`, on Arrow and on `geo`. It refuses clocks, files, network and randomness: same log, same
 //! rows, whatever the batch borders.
 
+pub mod journeys;
 pub mod matching;
 pub mod profiles;
 
@@ -20,6 +21,7 @@ mod metric;
 mod operator;
 mod profile;
 mod reorder;
+mod rows;
 mod segment;
 mod sighting;
 mod standing;
@@ -32,8 +34,9 @@ mod whole;
 
 pub use metric::{Place, geodesic_m, leg_m};
 pub use operator::{Operator, Row};
+pub use rows::{stop_rows, trip_rows};
 pub use segment::{Close, Doing, Event, Gap, StopEnded, TripEnded};
 pub use sighting::{Reason, Sighting};
-pub use unit::TripsUnit;
+pub use unit::{FixesUnit, TripsUnit};
 pub use vehicle::VehicleSeen;
 pub use whole::{Found, whole_track};

@@ -10,8 +10,10 @@ use deltalake::DeltaTable;
 use deltalake::kernel::Add;
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
+use schemas::movement;
 
 use crate::create::stored_schema;
 use crate::{LakeError, disk};
@@ -115,5 +117,6 @@ fn writer_properties(schema: &Schema) -> WriterProperties {
                 .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
         }
     }
-    properties.build()
+    let geometry = movement::geoparquet(schema).map(|text| KeyValue::new(movement::GEOPARQUET.to_string(), text));
+    properties.set_key_value_metadata(geometry.map(|geometry| vec![geometry])).build()
 }

@@ -25,16 +25,30 @@ use schemas::ids::ContentHash;
 use schemas::topics::kind;
 use schemas::unit::{BundleSource, Unit};
 use schemas::{Offset, Partition, placement};
+use trips::TripsUnit;
 
 use super::processes::Site;
 use super::tables::{self, Tables};
 
 /// Topics of a system, and the one that has a single partition.
-const TOPICS: [&str; 8] =
-    ["transactions", "pings", "payments", "decisions", "alerts", "labels", "dead_letters", CONTROL];
+const TOPICS: [&str; 12] = [
+    "transactions",
+    "pings",
+    "payments",
+    "decisions",
+    "alerts",
+    "labels",
+    "ping_faults",
+    "stops",
+    "trips",
+    "vehicles",
+    "dead_letters",
+    CONTROL,
+];
 pub const CONTROL: &str = "control";
 /// Topics that units write.
-const OUTPUTS: [&str; 5] = ["payments", "decisions", "alerts", "labels", "dead_letters"];
+const OUTPUTS: [&str; 9] =
+    ["payments", "decisions", "alerts", "labels", "ping_faults", "stops", "trips", "vehicles", "dead_letters"];
 /// Longest time for reading all topics.
 const READING: Duration = Duration::from_secs(180);
 /// Records read at once.
@@ -82,7 +96,7 @@ impl Held {
     /// Compares each output topic with the fold of the inputs that feed it.
     fn topic_findings(&self, site: &Site) -> Vec<String> {
         let mut expected: BTreeMap<(&'static str, Partition), Vec<RecordBatch>> = BTreeMap::new();
-        for (input, unit) in [("transactions", "decode"), ("payments", "authorize")] {
+        for (input, unit) in [("transactions", "decode"), ("payments", "authorize"), ("pings", "trips")] {
             for (partition, records) in self.partitions(input) {
                 let place = TopicPartition { topic: input, partition };
                 for (output, rows) in fold(site, unit_of(unit, site), place, records) {
@@ -148,6 +162,7 @@ pub fn unit_of(name: &str, site: &Site) -> Box<dyn Unit> {
             let keys = fs::read(site.input().join("keys/keys.json")).unwrap();
             Box::new(DecodeUnit::new(KeyRing::from_json(&keys).unwrap()))
         }
+        "trips" => Box::new(TripsUnit::new()),
         _ => Box::new(AuthorizeUnit::new()),
     }
 }
@@ -221,6 +236,8 @@ fn origin(topic: &str, partitions: u16, rows: &RecordBatch, row: usize) -> Optio
     let number = |name: &str| rows.column_by_name(name).map(|column| column.as_primitive::<Int32Type>().value(row));
     match topic {
         "payments" => number("origin_partition").map(|partition| format!("transactions/{partition}")),
+        // A device's rows lie where its fixes do: on the partition of the same number.
+        "ping_faults" | "stops" | "trips" | "vehicles" => Some("pings".to_string()),
         "dead_letters" => Some(format!("{}/{}", text("source_topic")?, number("source_partition")?)),
         _ => Some(format!("payments/{}", placement::of_payment(text("payment_id")?, partitions)?)),
     }

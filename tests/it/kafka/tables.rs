@@ -17,7 +17,7 @@ use schemas::tables::{SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC};
 use schemas::topics::kind;
 use schemas::unit::{BundleSource, Control, ControlChange, Input, Output, Unit};
 use schemas::{Offset, Partition};
-use trips::TripsUnit;
+use trips::FixesUnit;
 
 use super::audit::{CONTROL, Held, Row, StateBundles, compare, lines, repeated, texts, without_kinds};
 use super::processes::Site;
@@ -26,7 +26,7 @@ use super::processes::Site;
 pub type Tables = BTreeMap<&'static str, RecordBatch>;
 
 /// Tables whose rows are those of the topic of the same name.
-const OF_TOPICS: [&str; 4] = ["payments", "decisions", "alerts", "labels"];
+const OF_TOPICS: [&str; 8] = ["payments", "decisions", "alerts", "labels", "ping_faults", "stops", "trips", "vehicles"];
 /// What is compared of dead letters, whose times are checked on their topic.
 const LETTER_COLUMNS: [&str; 6] = ["unit", "reason", "detail", SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET];
 const DEAD_LETTERS: &str = "dead_letters";
@@ -120,7 +120,7 @@ impl Expected {
     fn pings(&mut self, partition: Partition, batch: &LogBatch) {
         let (rows, offsets) = without_kinds(&batch.rows, &batch.offsets, &[kind::CONTROL]);
         let mut outputs = Vec::new();
-        TripsUnit::new().process(&Input { topic: "pings", partition, offsets, rows }, &mut outputs).unwrap();
+        FixesUnit::default().process(&Input { topic: "pings", partition, offsets, rows }, &mut outputs).unwrap();
         self.outputs("pings", partition, batch, outputs);
     }
 

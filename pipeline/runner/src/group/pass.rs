@@ -3,6 +3,7 @@
 use arrow::array::{Array, BooleanArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
+use schemas::movement;
 use schemas::topics::{self, kind};
 use schemas::unit::{BundleSource, Control, Destination, Input, Output, OutputSpec, Unit, UnitError};
 
@@ -12,14 +13,18 @@ use super::route::{text, texts};
 pub(crate) const LAKE: &str = "lake";
 const LOGIC_VERSION: u32 = 1;
 
-/// The unit of a topic whose rows are those of the table of its name: decisions, alerts, labels, dead_letters, and
-/// payments without the ticks and control records on the topic. `None` for other topics.
+/// The unit of a topic whose rows are those of the table of its name: decisions, alerts, labels, dead_letters, what trips
+/// says, and payments without the ticks and control records on the topic. `None` for other topics.
 pub fn pass_through(topic: &str) -> Option<Box<dyn Unit>> {
     let (table, schema) = match topic {
         "decisions" => ("decisions", topics::decisions()),
         "alerts" => ("alerts", topics::alerts()),
         "labels" => ("labels", topics::labels()),
         "payments" => ("payments", topics::payments()),
+        "trips" => ("trips", movement::trips()),
+        "stops" => ("stops", movement::stops()),
+        "ping_faults" => ("ping_faults", movement::ping_faults()),
+        "vehicles" => ("vehicles", movement::vehicles()),
         // They bring along the place of the record that was refused.
         "dead_letters" => ("dead_letters", topics::dead_letters_topic()),
         _ => return None,

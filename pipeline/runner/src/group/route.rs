@@ -40,9 +40,16 @@ pub struct Route {
     pub placing: Placing,
 }
 
+/// To where the device's fixes lie.
+const DEVICE: Placing = Placing::Key(&["device_id"]);
+
 /// Where an output of a unit goes; `None`: nowhere.
 pub fn destination(unit: &str, output: &str) -> Option<Route> {
     let (topic, placing) = match (unit, output) {
+        ("trips", "trips") => ("trips", DEVICE),
+        ("trips", "stops") => ("stops", DEVICE),
+        ("trips", "ping_faults") => ("ping_faults", DEVICE),
+        ("trips", "vehicles") => ("vehicles", DEVICE),
         // One writer a topic: the lake reads pings itself and writes their dead letters.
         ("trips", _) => return None,
         (_, DEAD_LETTERS) => (DEAD_LETTERS, Placing::Source),
