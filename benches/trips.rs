@@ -1,4 +1,5 @@
-//! How many fixes a second the published stop detectors take, beside the libraries that they reproduce:
+//! How many fixes a second our operator (cleaning, stops, trips, vehicles) and the published stop detectors take, beside
+//! the libraries that these reproduce:
 //! `cargo bench -p tillstream --profile release --bench trips`.
 //!
 //! The recorded bus journey, driven once a day by as many devices as there are days, goes through each profile in memory
@@ -15,6 +16,7 @@ use std::time::Instant;
 use serde_json::Value;
 use trips::profiles::{Profile, movingpandas, skmob, traccar};
 use trips::track::Fix;
+use trips::{Event, Operator, Row, Sighting};
 
 /// How often the journey is driven: what the slowest way needs some ten seconds for.
 const JOURNEYS: i64 = 20;
@@ -44,12 +46,14 @@ fn main() -> Result<(), Failure> {
     let tracks = tracks()?;
     let fixes = tracks.iter().map(Vec::len).sum();
     let ways = profiles().iter().map(|profile| ours(profile, &tracks)).collect::<Vec<_>>();
+    let operator = operator(&tracks);
     let libraries = libraries(&tracks)?;
     println!(
         "{fixes} fixes of {JOURNEYS} tracks, stops of {METRES} m and {SECONDS} s, one core; median of {ROUNDS} rounds, of \
          the libraries {LIBRARY_ROUNDS}\n"
     );
     println!("| way | stops | fixes a second | times the library |\n|---|---:|---:|---:|");
+    print_line("our operator over all devices at once", &operator, fixes, None);
     for way in &ways {
         let library = libraries.iter().find(|library| library.name == way.name);
         if let Some(library) = library {
@@ -104,6 +108,37 @@ fn ours(profile: &Profile, tracks: &[Vec<Fix>]) -> Way {
     };
     let seconds = (0..ROUNDS).map(round).collect();
     Way { name: profile.name().to_string(), stops: stops as u64, seconds: median(seconds) }
+}
+
+/// The operator as the unit drives it: a log with a clock, on which the devices take turns.
+fn operator(tracks: &[Vec<Fix>]) -> Way {
+    const DELAY_US: i64 = US_PER_S;
+    let devices: Vec<String> = (0..tracks.len()).map(|device| format!("device-{device:04}")).collect();
+    // All drive on the same day.
+    let sighting = |day: i64, fix: &Fix| {
+        let fix = Fix { time_us: fix.time_us - day * US_PER_DAY, ..*fix };
+        Sighting { received_us: Some(fix.time_us + DELAY_US), ..Sighting::recorded(&fix) }
+    };
+    let tracks: Vec<Vec<Sighting>> =
+        (0..).zip(tracks).map(|(day, track)| track.iter().map(|fix| sighting(day, fix)).collect()).collect();
+    let longest = tracks.iter().map(Vec::len).max().unwrap_or_default();
+    let mut stops = 0_u64;
+    let round = |_| {
+        let mut operator = Operator::default();
+        stops = 0;
+        let mut count = |_: &str, row: Row| stops += u64::from(matches!(row, Row::Ended(Event::Stop(_))));
+        let start = Instant::now();
+        for place in 0..longest {
+            for (device, fix) in
+                devices.iter().zip(&tracks).filter_map(|(device, track)| Some((device, track.get(place)?)))
+            {
+                operator.take(black_box(device), *fix, &mut count);
+            }
+        }
+        start.elapsed().as_secs_f64()
+    };
+    let seconds = (0..ROUNDS).map(round).collect();
+    Way { name: "operator".to_string(), stops, seconds: median(seconds) }
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {

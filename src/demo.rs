@@ -37,7 +37,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         eprintln!("stopped; the same command goes on from here");
         return Ok(());
     }
-    let summary = summary::of(&config.lake)?;
+    let summary = summary::of(&config.lake, &args.dir.join("truth"))?;
     let text = summary.text(&args.dir);
     let reports = args.dir.join("reports");
     let path = reports.join("summary.txt");

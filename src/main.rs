@@ -21,6 +21,7 @@ mod progress;
 mod publish;
 mod registry;
 mod run;
+mod score;
 mod simulate;
 mod snapshot;
 mod sql;

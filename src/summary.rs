@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output;
+use crate::score::{self, Score};
 use crate::wiring::start_runtime;
 
 /// Width of the longest bar.
@@ -25,6 +26,10 @@ const OUTCOMES: &str = "SELECT response_code, reason, CAST(sum(swipes) AS BIGINT
 const STATES: &str = "SELECT state, count(*) FROM payments_current GROUP BY state ORDER BY 2 DESC, 1";
 const REPEATS: &str = "SELECT 'repeats', count(*) FROM payments WHERE kind = 'swipe' AND repeat";
 const LETTERS: &str = "SELECT unit, reason, count(*) FROM dead_letters GROUP BY unit, reason ORDER BY 3 DESC, 1, 2";
+const DEVICES: &str = "SELECT count(DISTINCT device_id) FROM vehicles";
+const TRIPS: &str = "SELECT count(*), CAST(coalesce(sum(distance_m), 0) AS BIGINT) FROM trips_current";
+const STOPS: &str = "SELECT count(*) FROM stops_current";
+const FAULTS: &str = "SELECT reason, count(*) FROM ping_faults GROUP BY reason";
 /// What the merchants' side asked for and the card's side approved, and where that money is now.
 const MONEY: &str = "
     SELECT d.currency, a.approved,
@@ -73,6 +78,21 @@ struct MoneyBridge {
     difference: i64,
 }
 
+/// What devices did.
+#[derive(Debug, Serialize)]
+struct Roads {
+    /// Devices of which a fix was kept.
+    devices: i64,
+    stops: i64,
+    trips: i64,
+    /// Without movement inside stops, metres.
+    distance_m: i64,
+    /// Fixes that were left out, by reason.
+    faults: BTreeMap<String, i64>,
+    /// Beside the truth of a simulated town.
+    score: Option<Score>,
+}
+
 /// What lies in a table.
 #[derive(Debug, Serialize)]
 struct TableSize {
@@ -90,19 +110,20 @@ pub struct Summary {
     retransmissions: i64,
     money: Vec<MoneyBridge>,
     dead_letters: Vec<Letters>,
+    roads: Roads,
     tables: Vec<TableSize>,
 }
 
-/// Sums a lake up.
-pub fn of(folder: &Path) -> Result<Summary, Failure> {
+/// Sums a lake up, beside the truth about its town.
+pub fn of(folder: &Path, truth: &Path) -> Result<Summary, Failure> {
     start_runtime()?.block_on(async {
         let session = lake::open_session(folder).await?;
-        Summary::read(&session).await
+        Summary::read(&session, truth).await
     })
 }
 
 impl Summary {
-    async fn read(session: &Session) -> Result<Self, Failure> {
+    async fn read(session: &Session, truth: &Path) -> Result<Self, Failure> {
         let outcomes = rows(session, OUTCOMES).await?;
         let states = rows(session, STATES).await?;
         let repeats = rows(session, REPEATS).await?;
@@ -130,6 +151,7 @@ impl Summary {
                     Letters { unit, reason, records: counts[0] }
                 })
                 .collect(),
+            roads: Roads::read(session, truth).await?,
             tables: tables.collect(),
         })
     }
@@ -140,6 +162,7 @@ impl Summary {
         self.swipes(&mut text);
         self.money(&mut text);
         self.letters(&mut text);
+        self.roads(&mut text);
         self.places(&mut text, dir);
         text
     }
@@ -204,6 +227,34 @@ impl Summary {
         line(text, String::new());
     }
 
+    fn roads(&self, text: &mut String) {
+        let Roads { devices, stops, trips, distance_m, faults, score } = &self.roads;
+        let kilometres = distance_m / 1_000;
+        line(text, format!("On the road: {devices} devices made {trips} trips of {kilometres} km and {stops} stops"));
+        if let Some(Score { true_trips, matched, precision, recall, start_error_s, end_error_s, .. }) = score {
+            let (precision, recall) = (precision * 100.0, recall * 100.0);
+            line(
+                text,
+                format!(
+                    "  {matched} are among the town's {true_trips} true ones: precision {precision:.1} %, recall {recall:.1} %"
+                ),
+            );
+            let [start_s, end_s] =
+                [start_error_s, end_error_s].map(|[median, p95]| format!("{median:.0} s ({p95:.0} s for 95 %)"));
+            line(text, format!("  starts are off by {start_s} at the median, ends by {end_s}"));
+        }
+        if let Some(Score { jumps, jumps_found, clean_trips, clean_trips_flagged, .. }) = score {
+            line(text, format!("  {jumps_found} of {jumps} jumps of receivers were left out as teleports"));
+            line(text, format!("  of {clean_trips} trips without a jump {clean_trips_flagged} have a teleport"));
+        }
+        let left_out: i64 = faults.values().sum();
+        line(text, format!("  {left_out} fixes were left out"));
+        for (reason, fixes) in faults {
+            line(text, format!("  {fixes:>7}  {reason}"));
+        }
+        line(text, String::new());
+    }
+
     fn places(&self, text: &mut String, dir: &Path) {
         let mut table = output::table(["table", "rows", "size", "files"]);
         for size in &self.tables {
@@ -223,6 +274,23 @@ impl Summary {
         let days = format!("  till demo --dir {} --days 2", dir.display());
         line(text, format!("{days:60} the next day, appended"));
         line(text, format!("  {}: what is true about the town, for comparison", dir.join("truth").display()));
+    }
+}
+
+impl Roads {
+    async fn read(session: &Session, truth: &Path) -> Result<Self, Failure> {
+        let count =
+            |rows: &[(Vec<String>, Vec<i64>)], column: usize| rows.first().map_or(0, |(_, counts)| counts[column]);
+        let trips = rows(session, TRIPS).await?;
+        let faults = rows(session, FAULTS).await?;
+        Ok(Self {
+            devices: count(&rows(session, DEVICES).await?, 0),
+            stops: count(&rows(session, STOPS).await?, 0),
+            trips: count(&trips, 0),
+            distance_m: count(&trips, 1),
+            faults: faults.into_iter().map(|(texts, counts)| (texts.concat(), counts[0])).collect(),
+            score: score::of(session, truth).await?,
+        })
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) struct Ping {
     pub(crate) hired: Option<bool>,
     /// What was done to it on purpose.
     pub(crate) defect: Option<Defect>,
+    /// How far off it lies where the receiver jumped, metres.
+    pub(crate) jump_m: Option<f64>,
 }
 
 /// What is wrong with a fix on purpose.
@@ -70,7 +72,7 @@ impl Defect {
     }
 
     fn apply(self, ping: &mut Ping) {
-        ping.defect = Some(self);
+        (ping.defect, ping.jump_m) = (Some(self), None);
         match self {
             Self::LatitudeOutOfRange => ping.lat = Some(999.0),
             Self::TimeMissing => ping.time_us = None,
@@ -189,11 +191,13 @@ impl Phone {
             north_m: NOISE_KEPT * self.noise.north_m + fresh * streams::normal(&mut self.stream),
         };
         let mut seen = at.moved(self.noise.east_m * scale, self.noise.north_m * scale);
-        if self.stream.random_ratio(1, JUMP_EVERY) {
+        let jumps = self.stream.random_ratio(1, JUMP_EVERY);
+        let jump_m = jumps.then(|| {
             let (far_m, course) =
                 (self.stream.random_range(300.0..1_500.0), self.stream.random_range(0.0..std::f64::consts::TAU));
             seen = seen.moved(far_m * f64::sin(course), far_m * f64::cos(course));
-        }
+            far_m
+        });
         let (lat, lon) = seen.degrees();
         let speed_mps = (true_speed_mps + 0.3 * streams::normal(&mut self.stream)).max(0.0);
         let course = (at.east_m - before.east_m).atan2(at.north_m - before.north_m).to_degrees();
@@ -209,6 +213,7 @@ impl Phone {
             bearing_deg: (true_speed_mps > 0.5).then(|| bearing_deg.floor()),
             hired: self.is_taxi.then_some(leg.hired),
             defect: None,
+            jump_m,
         }
     }
 
@@ -221,7 +226,7 @@ impl Phone {
         if let Some(place) = self.defects.iter().position(|(from_us, _)| *from_us <= at_us) {
             self.defects.remove(place).1.apply(&mut ping);
         } else if self.stream.random_ratio(1, COPY_EVERY) {
-            let mut copy = ping.clone();
+            let mut copy = Ping { jump_m: None, ..ping.clone() };
             copy.received_us += streams::wait_us(&mut self.stream, 500..20_000);
             pings.push(copy);
         }

@@ -17,7 +17,7 @@ use crate::writer::write_file;
 use crate::{Plan, SimulatorError, World, clock};
 
 /// Raised whenever the same seed would give other files.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const SIMULATION: &str = "simulation.json";
 /// Version of the token key and id of the routing key.
 pub(crate) const KEY_NAME: &str = "1";

@@ -28,6 +28,8 @@ pub(crate) struct Leg {
     pub(crate) to: Point,
     pub(crate) is_stay: bool,
     pub(crate) hired: bool,
+    /// Whether the driver made a long way round.
+    pub(crate) detour: bool,
     /// Length of the way, metres.
     pub(crate) distance_m: f64,
     /// Standing at lights, microseconds.
@@ -128,6 +130,7 @@ fn courier(mut road: Road<'_>, end_us: i64, person: &Carrier) -> Shift {
 /// Cruises or waits free, drives hired, until the shift ends.
 fn taxi(mut road: Road<'_>, end_us: i64) -> Shift {
     const PAYS_BY_CARD: f64 = 0.7;
+    const DETOUR_SHARE: f64 = 0.05;
     let rank = road.place;
     road.stay(120_000..600_000);
     while road.now_us < end_us {
@@ -144,7 +147,15 @@ fn taxi(mut road: Road<'_>, end_us: i64) -> Shift {
         road.stay(20_000..100_000);
         let started = road.shift.legs.len();
         let target = road.town.place(&mut road.stream);
-        road.drive(target, true);
+        if road.stream.random_bool(DETOUR_SHARE)
+            && let Some(round) = road.town.way_round(&mut road.stream, &pickup, &target)
+        {
+            road.drive(round, true);
+            road.drive(target, true);
+            road.shift.legs[started..].iter_mut().for_each(|leg| leg.detour = true);
+        } else {
+            road.drive(target, true);
+        }
         let ride = road.ride(started);
         if road.stream.random_bool(PAYS_BY_CARD) {
             let tip_minor = if road.stream.random_bool(0.3) { road.stream.random_range(1..=4) * 50 } else { 0 };
@@ -201,8 +212,17 @@ impl Road<'_> {
         self.now_us += streams::wait_us(&mut self.stream, range_ms);
         self.knot(at);
         let to_us = self.now_us;
-        let still =
-            Leg { from_us, to_us, from: at, to: at, is_stay: true, hired: false, distance_m: 0.0, waiting_us: 0 };
+        let still = Leg {
+            from_us,
+            to_us,
+            from: at,
+            to: at,
+            is_stay: true,
+            hired: false,
+            detour: false,
+            distance_m: 0.0,
+            waiting_us: 0,
+        };
         self.shift.legs.push(still);
     }
 
@@ -228,7 +248,8 @@ impl Road<'_> {
                 self.knot(at);
             }
         }
-        let drive = Leg { from_us, to_us: self.now_us, from, to: at, is_stay: false, hired, distance_m, waiting_us };
+        let to_us = self.now_us;
+        let drive = Leg { from_us, to_us, from, to: at, is_stay: false, hired, detour: false, distance_m, waiting_us };
         self.shift.legs.push(drive);
         self.place = to;
     }

@@ -108,6 +108,20 @@ impl Town {
         self.door(stream, column, row)
     }
 
+    /// A door over which the way from one to another is a long way round: at least so many times as far. Nothing where the
+    /// two are so near or the town so small that none is found.
+    pub(crate) fn way_round(&self, stream: &mut Stream, from: &Place, to: &Place) -> Option<Place> {
+        const TIMES: std::ops::Range<f64> = 1.8..3.0;
+        const STRAIGHT_M_MIN: f64 = 800.0;
+        const TRIES: usize = 64;
+        let straight_m = from.at.distance_m(to.at);
+        if straight_m < STRAIGHT_M_MIN {
+            return None;
+        }
+        let times = |round: &Place| (from.at.distance_m(round.at) + round.at.distance_m(to.at)) / straight_m;
+        (0..TRIES).map(|_| self.place(stream)).find(|round| TIMES.contains(&times(round)))
+    }
+
     fn door(&self, stream: &mut Stream, column: i64, row: i64) -> Place {
         Place { column, row, at: near(stream, self.crossing(column, row), DOOR_M) }
     }

@@ -18,8 +18,15 @@ use crate::writer::{PARTIAL, Row};
 use crate::{SimulatorError, World};
 
 /// Files of the truth, in the order of [`Truth`]'s writers.
-pub(crate) const FILES: [&str; 6] =
-    ["cards.ndjson", "payments.ndjson", "trips.ndjson", "stops.ndjson", "fares.ndjson", "broken.ndjson"];
+pub(crate) const FILES: [&str; 7] = [
+    "cards.ndjson",
+    "payments.ndjson",
+    "trips.ndjson",
+    "stops.ndjson",
+    "fares.ndjson",
+    "broken.ndjson",
+    "jumps.ndjson",
+];
 
 /// What a payment's arrival adds to what its visit and record say.
 pub(crate) struct PaymentTruth {
@@ -99,6 +106,7 @@ struct TripLine<'a> {
     distance_m: f64,
     waiting_s: f64,
     hired: Option<bool>,
+    detour: bool,
 }
 
 #[derive(Serialize)]
@@ -128,6 +136,13 @@ struct BrokenLine<'a> {
     expected: &'a str,
 }
 
+#[derive(Serialize)]
+struct JumpLine<'a> {
+    device_id: &'a str,
+    time: Time,
+    jump_m: f64,
+}
+
 /// The truth's files while they are written under temporary names.
 pub(crate) struct Truth {
     folder: PathBuf,
@@ -141,8 +156,8 @@ impl Truth {
             let path = folder.join(format!("{name}{PARTIAL}"));
             File::create(&path).map(BufWriter::new).map_err(SimulatorError::file("create", &path))
         };
-        let writers =
-            [open(FILES[0])?, open(FILES[1])?, open(FILES[2])?, open(FILES[3])?, open(FILES[4])?, open(FILES[5])?];
+        let [one, two, three, four, five, six, seven] = FILES;
+        let writers = [open(one)?, open(two)?, open(three)?, open(four)?, open(five)?, open(six)?, open(seven)?];
         Ok(Self { folder: folder.to_path_buf(), writers })
     }
 
@@ -245,6 +260,7 @@ impl Truth {
             distance_m: centimetres(leg.distance_m),
             waiting_s: seconds(leg.waiting_us),
             hired: world.is_taxi(carrier).then_some(leg.hired),
+            detour: leg.detour,
         };
         self.write(2, &trip)
     }
@@ -265,6 +281,18 @@ impl Truth {
     /// A row of the input that is broken on purpose: `expected` is `dead_letter`, `fault` (pings) or a response code.
     pub(crate) fn broken(&mut self, topic: &str, row: Row, what: &str, expected: &str) -> Result<(), SimulatorError> {
         self.write(5, &BrokenLine { file: row.file_in(topic), row: row.number, what, expected })
+    }
+
+    /// A fix for which a receiver jumped far off.
+    pub(crate) fn jump(
+        &mut self,
+        world: &World,
+        carrier: usize,
+        time_us: i64,
+        jump_m: f64,
+    ) -> Result<(), SimulatorError> {
+        let device_id = &world.business.carriers[carrier].device_id;
+        self.write(6, &JumpLine { device_id, time: Time(time_us), jump_m: centimetres(jump_m) })
     }
 }
 

@@ -151,6 +151,9 @@ impl<'world> Output<'world> {
             if let Some(defect) = ping.defect {
                 self.broken("pings", Row { day, number: first + number as u64 }, defect.name(), "fault")?;
             }
+            if let (Some(jump_m), Some(time_us)) = (ping.jump_m, ping.time_us) {
+                self.truth.jump(self.world, ping.carrier, time_us, jump_m)?;
+            }
         }
         let world = self.world;
         let path = self.path("pings", day);

@@ -210,7 +210,9 @@ fn fixes(partition: Partition) -> RecordBatch {
 #[test]
 fn a_unit_that_runs_is_seen_from_outside() {
     let broker = Broker::default();
-    broker.create_topic("pings", schemas::topics::pings(), 2).unwrap();
+    for topic in ["pings", "ping_faults", "stops", "trips", "vehicles"] {
+        broker.create_topic(topic, schemas::topics::by_name(topic).unwrap(), 2).unwrap();
+    }
     for partition in [Partition(0), Partition(1)] {
         broker.append("pings", partition, fixes(partition)).unwrap();
     }

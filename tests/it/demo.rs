@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::support::{Demo, Ended, all_rows, assert_same_rows, ndjson, one_day, query, rows_of, text, till, two_days};
 
 mod truth;
+mod vehicles;
 
 fn demo(dir: &Path, more: &[&str]) -> Ended {
     till(&[&["demo", "--dir", text(dir)], more].concat())

@@ -4,21 +4,22 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::Schema;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::catalog::view::ViewTable;
+use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::utils::datafusion_strsim::levenshtein;
-use datafusion::common::{DataFusionError, ScalarValue, SchemaError};
+use datafusion::common::{Column, DataFusionError, ScalarValue, SchemaError};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, context::SQLOptions};
 use datafusion::logical_expr::lit;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
-use deltalake::DeltaTable;
+use deltalake::{DeltaTable, DeltaTableError};
 use futures::future::try_join_all;
 use schemas::tables::{self, TableSpec};
-use schemas::views;
+use schemas::views::{self, ViewSpec};
 
 use crate::create::{exists, load, stored_schema};
 use crate::listing::{TableListing, table_listing, view_listing};
@@ -57,9 +58,10 @@ pub async fn open_session(folder: &Path) -> Result<Session, LakeError> {
         listings.push(listed.map_err(|error| LakeError::delta(spec.name, "list the files", error))?);
     }
     for view in &views::ALL {
-        let plan = context.state().create_logical_plan(view.sql).await.map_err(|error| unbuilt(view.name, error))?;
+        let sql = view_sql(view, &handles)?;
+        let plan = context.state().create_logical_plan(&sql).await.map_err(|error| unbuilt(view.name, error))?;
         listings.push(view_listing(view, &plan, &specs));
-        let provider = Arc::new(ViewTable::new(plan, Some(view.sql.to_string())));
+        let provider = Arc::new(ViewTable::new(plan, Some(sql)));
         context.register_table(view.name, provider).map_err(|error| unbuilt(view.name, error))?;
     }
     Ok(Session { context, listings })
@@ -172,6 +174,28 @@ async fn table_provider(
         frame = frame.with_column(field.name(), lit(ScalarValue::try_from(field.data_type())?))?;
     }
     Ok(frame.into_view())
+}
+
+/// The SQL of a view, with its present as a constant.
+fn view_sql(view: &ViewSpec, handles: &BTreeMap<&'static str, DeltaTable>) -> Result<String, LakeError> {
+    let Some(table) = view.clock_of else { return Ok(view.sql.to_string()) };
+    let clock_us = match handles.get(table) {
+        Some(delta) => newest_us(delta).map_err(|error| LakeError::delta(table, "read the statistics", error))?,
+        None => 0,
+    };
+    let clock = format!("arrow_cast({clock_us}, 'Timestamp(Microsecond, Some(\"UTC\"))')");
+    Ok(view.sql.replace(views::CLOCK, &clock))
+}
+
+/// Largest ingest time in a table by the statistics of its files, microseconds UTC; of recordings, which have none, the
+/// largest event time; 0 of nothing.
+fn newest_us(delta: &DeltaTable) -> Result<i64, DeltaTableError> {
+    let files = delta.snapshot()?.log_data();
+    let newest = |column: &str| {
+        let by_file = files.max_values(&Column::from_name(column))?;
+        arrow::compute::max(by_file.as_primitive_opt::<TimestampMicrosecondType>()?)
+    };
+    Ok(newest("ingest_time").or_else(|| newest("event_time")).unwrap_or_default())
 }
 
 fn unbuilt(name: &str, error: DataFusionError) -> LakeError {

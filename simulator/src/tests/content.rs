@@ -343,3 +343,31 @@ fn couriers_are_paid_where_they_stop() {
     );
     assert!(town.truth("trips.ndjson").iter().any(|trip| trip["hired"] == true));
 }
+
+/// Fails when a detour is no longer than the street grid makes any way, or when a jump that the truth names is none.
+#[test]
+fn detours_are_long_and_jumps_are_far() {
+    let town = Written::new(7, 3, 5);
+    let mut rides: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for drive in town.truth("trips.ndjson").into_iter().filter(|drive| drive["detour"] == true) {
+        assert_eq!(drive["hired"], true);
+        rides.entry(text(&drive["device_id"])).or_default().push(drive);
+    }
+    let mut detours = 0;
+    for legs in rides.values().flat_map(|drives| drives.chunks(2)) {
+        let [out, back] = legs else { panic!("a detour has two legs: {legs:?}") };
+        assert_eq!(out["ended_at"], back["started_at"]);
+        let number = |leg: &Value, name: &str| leg[name].as_f64().unwrap();
+        let (lat, lon) =
+            (number(back, "end_lat") - number(out, "start_lat"), number(back, "end_lon") - number(out, "start_lon"));
+        // Degrees at the town's latitude; see `metres_become_degrees`.
+        let straight_m = (lat * 111_290.0).hypot(lon * 66_330.0);
+        let way_m = number(out, "distance_m") + number(back, "distance_m");
+        assert!(way_m > 1.8 * straight_m && straight_m > 700.0, "{way_m} {straight_m}");
+        detours += 1;
+    }
+    assert!(detours >= 3, "{detours}");
+    let jumps = town.truth("jumps.ndjson");
+    assert!(jumps.len() > 10, "{}", jumps.len());
+    assert!(jumps.iter().all(|jump| jump["jump_m"].as_f64().is_some_and(|jump_m| (300.0..1_500.0).contains(&jump_m))));
+}

@@ -32,7 +32,7 @@ fn time(value: &Value) -> Timestamp {
 }
 
 /// Rows of a query by one of its columns.
-fn by<'row>(rows: &'row [Value], column: &str) -> BTreeMap<String, &'row Value> {
+pub(super) fn by<'row>(rows: &'row [Value], column: &str) -> BTreeMap<String, &'row Value> {
     let found: BTreeMap<String, &Value> = rows.iter().map(|row| (row[column].to_string(), row)).collect();
     assert_eq!(found.len(), rows.len(), "{column} does not tell the rows apart");
     found

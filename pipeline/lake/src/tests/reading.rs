@@ -233,3 +233,36 @@ fn a_session_keeps_seeing_the_moment_at_which_it_was_opened() {
     assert_eq!(places(&answer), all_of(0, 0..2));
     assert_eq!(place.stored(), all_of(0, 0..5));
 }
+
+/// A vehicle's row at a time, seconds.
+fn vehicle(device: &str, sequence: i64, second: i64) -> Value {
+    let time = format!("1970-01-{:02}T{:02}:00:{:02}Z", 1 + second / 86_400, second / 3_600 % 24, second % 60);
+    json!({
+        "device_id": device, "sequence": sequence, "lat": 53.0, "lon": -6.0, "state": "driving", "since": time,
+        "event_time": time, "ingest_time": time,
+        "source_topic": "pings", "source_partition": 0, "source_offset": sequence,
+    })
+}
+
+/// Fails if the view's present is no constant when it is planned: it then opens every file of its history.
+#[test]
+fn the_view_of_now_opens_no_file_of_the_past() {
+    let place = Place::new();
+    const DAY_S: i64 = 86_400;
+    append_rows(&place, "vehicles", &[vehicle("old", 1, 5), vehicle("d", 1, 6)]);
+    append_rows(&place, "vehicles", &[vehicle("d", 2, 10 * DAY_S)]);
+    append_rows(&place, "vehicles", &[vehicle("d", 3, 10 * DAY_S + 20), vehicle("e", 1, 9 * DAY_S + 20)]);
+    let time = "1970-01-11T00:00:30Z";
+    let ping = json!({
+        "device_id": "d", "lat": 53.0, "lon": -6.0, "event_time": "2070-01-01T00:00:00Z", "ingest_time": time,
+        "source_topic": "pings", "source_partition": 0, "source_offset": 1,
+    });
+    append_rows(&place, "pings", &[ping]);
+    let now = place.query("SELECT device_id, age_s FROM vehicles_current ORDER BY 1");
+    let shown = pretty_format_batches(&now).unwrap().to_string();
+    assert_eq!(row_count(&now), 2, "{shown}");
+    assert!(shown.contains("| d         | 10.0    |") && shown.contains("| e         | 86410.0 |"), "{shown}");
+    let plan = place.query("EXPLAIN SELECT * FROM vehicles_current");
+    let plan = pretty_format_batches(&plan).unwrap().to_string();
+    assert_eq!(plan.matches(".parquet").count(), 2, "{plan}");
+}
