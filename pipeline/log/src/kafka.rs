@@ -10,15 +10,20 @@
 //! nothing is unassigned, since any unassignment would be taken for the answer; a partition that is started again is
 //! sought to its offset instead, and one that is released without being asked for is only not handed out.
 //!
+//! A group can leave partitions to nobody; how a member finds and mends that is documented in `caretaker`.
+//!
 //! It refuses to judge what a record means, to hold records longer than their batch, and to hand errors on that pass by
 //! themselves: an outage of brokers shows as silence, and as calls that say "again".
 
 mod admin;
+mod caretaker;
 mod close;
 mod context;
 mod errors;
 mod feed;
+mod guest;
 mod headers;
+mod membership;
 mod observer;
 mod outputs;
 mod reading;
@@ -46,6 +51,7 @@ use schemas::{Offset, Partition};
 
 use crate::group::{Bounds, Event, GroupError, GroupLog, Remedy, TopicPartition};
 use crate::wire::SchemaSource;
+use caretaker::Caretaker;
 use context::MemberContext;
 use errors::{failed, found, remedy, symptom_code};
 use observer::{Observer, offsets_list};
@@ -65,7 +71,8 @@ pub struct KafkaLog {
     /// Partitions of the unanswered revocation that have been released.
     released: BTreeSet<TopicPartition>,
     outputs: Option<Outputs>,
-    observer: Observer,
+    observer: Arc<Observer>,
+    caretaker: Caretaker,
     watchdog: Watchdog,
     /// The answer to a plain commit that did not come in time.
     committing: Option<Receiver<KafkaResult<()>>>,
@@ -85,17 +92,14 @@ impl KafkaLog {
         outputs: bool,
     ) -> Result<Self, GroupError> {
         settings.check()?;
-        let observer = Observer::connect(settings, &settings.group(unit))?;
-        let mut partition_count = 0;
-        for topic in topics {
-            partition_count += observer.partition_count(topic)?;
-        }
+        let observer = Arc::new(Observer::connect(settings, &settings.group(unit))?);
+        let partitions = observer.partitions(topics)?;
         let watchdog = Watchdog::ending_the_process();
         let outputs = outputs.then(|| Outputs::connect(settings, unit, &watchdog)).transpose()?;
         let doing = || format!("joining the group {}", settings.group(unit));
         let context = MemberContext::new(topics, &settings.topic_prefix);
         let signal = Arc::clone(&context.signal);
-        let mut consumer = BaseConsumer::from_config_and_context(&settings.member(unit, partition_count), context)
+        let mut consumer = BaseConsumer::from_config_and_context(&settings.member(unit, partitions.len()), context)
             .map_err(|error| failed(doing(), &error))?;
         consumer.set_nonempty_callback(move || signal.raise());
         let names: Vec<_> = topics.iter().map(|topic| settings.topic(topic)).collect();
@@ -106,6 +110,7 @@ impl KafkaLog {
             reading: Reading::default(),
             released: BTreeSet::new(),
             outputs,
+            caretaker: Caretaker::start(settings, unit, Arc::clone(&observer), partitions),
             observer,
             watchdog,
             committing: None,
@@ -360,6 +365,8 @@ impl GroupLog for KafkaLog {
 
 impl Drop for KafkaLog {
     fn drop(&mut self) {
+        // First, since its guest waits for this member too.
+        self.caretaker.stop();
         self.consumer().context().close();
         let client = (self.outputs.take(), std::mem::take(&mut self.reading), self.consumer.take());
         close::closed_within("a member of a group", client);

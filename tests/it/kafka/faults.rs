@@ -226,12 +226,9 @@ impl Run<'_> {
         }
         let mut lag = self.site.wait_until_caught_up(CATCH_UP_S);
         self.bury();
-        if lag.code != Some(0) {
-            // What docs/operating.md tells operators: of those that ended because the client hung somebody starts others,
-            // and a partition that is nobody's is shared out when a process stays away for longer than its session.
-            self.tell("away for a session".to_string());
-            self.pick().into_iter().for_each(Process::kill);
-            std::thread::sleep(Duration::from_millis(2 * SESSION_MS));
+        if lag.code != Some(0) && self.processes.len() < count {
+            // Somebody starts others for those that ended because the client hung, as docs/operating.md tells operators.
+            self.tell("others for those that hung".to_string());
             while self.processes.len() < count {
                 self.start(false);
             }

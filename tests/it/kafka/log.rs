@@ -2,6 +2,7 @@
 //! of the topics that they share, partitions of its own.
 
 mod members;
+mod nobody;
 mod outages;
 
 use std::sync::{Arc, OnceLock};

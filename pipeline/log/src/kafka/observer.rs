@@ -1,6 +1,7 @@
 //! A client that looks at brokers, topics and offsets without being a member of a group.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -14,6 +15,7 @@ use schemas::{Offset, Partition};
 use super::close::closed_within;
 use super::context::ObserverContext;
 use super::errors::{failed, found, of_code, remedy};
+use super::membership::{Membership, Place};
 use super::reading::appended_us;
 use super::settings::{Settings, named};
 use crate::group::{Bounds, GroupError, Remedy};
@@ -26,6 +28,8 @@ const APPEARANCE: Duration = Duration::from_millis(100);
 const APPEARANCES: usize = 50;
 /// One look for a record.
 const LOOK: Duration = Duration::from_millis(100);
+/// Longest wait for the description of a group, which nobody is in a hurry for.
+const DESCRIPTION: Duration = Duration::from_secs(5);
 /// Offsets at the end of a partition among which its newest record is looked for; some hold ends of transactions.
 const TAIL: i64 = 16;
 
@@ -96,6 +100,17 @@ impl Observer {
         self.counted(topic).map_err(|error| GroupError { remedy: Remedy::Stop, ..missing(error) })
     }
 
+    /// Every partition of some topics, which are waited for as by [`Observer::partition_count`].
+    pub(super) fn partitions(&self, topics: &[&str]) -> Result<BTreeSet<Place>, GroupError> {
+        let mut partitions = BTreeSet::new();
+        for topic in topics {
+            let count = i32::try_from(self.partition_count(topic)?).unwrap_or(i32::MAX);
+            let name = named(&self.topic_prefix, topic);
+            partitions.extend((0..count).map(|partition| (name.to_string(), partition)));
+        }
+        Ok(partitions)
+    }
+
     fn counted(&self, topic: &str) -> Result<usize, KafkaError> {
         let name = named(&self.topic_prefix, topic);
         let metadata = self.consumer().fetch_metadata(Some(&name), self.call_timeout)?;
@@ -122,6 +137,16 @@ impl Observer {
         let names: Vec<_> = names.collect();
         let asked: Vec<_> = names.iter().map(|(name, partition)| (name.as_ref(), *partition)).collect();
         committed(self.consumer(), &asked, self.call_timeout)
+    }
+
+    /// What each member of a group holds; `None` while the group is in no state to say so.
+    pub(super) fn membership(&self, group: &str) -> Result<Option<Membership>, GroupError> {
+        let doing = || format!("asking what the members of the group {group} hold");
+        // What happened to connections since the last question is of no interest, and would be kept.
+        while self.consumer().poll(Duration::ZERO).is_some() {}
+        let described = self.consumer().fetch_group_list(Some(group), self.call_timeout.min(DESCRIPTION));
+        let described = described.map_err(|error| failed(doing(), &error))?;
+        Membership::of_stable(described.groups()).map_err(|error| found(doing(), error.to_string(), Remedy::Retry))
     }
 
     /// Whether a committed record lies at the offset or after it. Offsets alone do not say: the last ones may be

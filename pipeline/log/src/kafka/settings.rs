@@ -43,6 +43,8 @@ const OWNED: [&str; 27] = [
     "transactional.id",
 ];
 
+/// How a group shares out: what a member keeps goes on being read meanwhile.
+const ASSIGNMENT: &str = "cooperative-sticky";
 /// Memory for records fetched ahead, over all partitions of the topics that a member reads. A partition's share is
 /// bounded by [`PREFETCH_PARTITION_KIB`].
 const PREFETCH_KIB: usize = 64 * 1024;
@@ -176,6 +178,11 @@ impl Settings {
         format!("{}-{unit}", self.prefix)
     }
 
+    /// Name of this process in a unit's group (`group.instance.id`).
+    pub(super) fn instance_id(&self, unit: &str) -> String {
+        format!("{unit}-{}", self.instance)
+    }
+
     /// A member of a unit's group that reads topics with so many partitions in all.
     pub(super) fn member(&self, unit: &str, partition_count: usize) -> ClientConfig {
         let share = partition_count.max(1);
@@ -184,14 +191,21 @@ impl Settings {
             (PREFETCH_RECORDS / share).clamp(*PREFETCH_PARTITION_RECORDS.start(), *PREFETCH_PARTITION_RECORDS.end());
         let mut config = self.consumer(&self.group(unit));
         config
-            .set("group.instance.id", format!("{unit}-{}", self.instance))
-            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("group.instance.id", self.instance_id(unit))
+            .set("partition.assignment.strategy", ASSIGNMENT)
             .set("statistics.interval.ms", STATISTICS_MS)
             .set("queued.max.messages.kbytes", kib.to_string())
             .set("queued.min.messages", records.to_string())
             // It says when the member gets another identity, and nothing else does.
             .set("debug", "cgrp")
             .set_log_level(RDKafkaLogLevel::Debug);
+        self.passed_through(config)
+    }
+
+    /// A member of a unit's group for a moment, without a name in it: the group forgets it when it leaves.
+    pub(super) fn guest(&self, unit: &str) -> ClientConfig {
+        let mut config = self.consumer(&self.group(unit));
+        config.set("partition.assignment.strategy", ASSIGNMENT);
         self.passed_through(config)
     }
 
@@ -314,6 +328,7 @@ mod tests {
         let settings = Settings::default();
         for config in [
             settings.member("lake", 24),
+            settings.guest("lake"),
             settings.observer("till-lake"),
             settings.transactional("decode"),
             settings.feeding(),
