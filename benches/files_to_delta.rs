@@ -175,7 +175,7 @@ fn run_chain(runtime: &Runtime, input: &Path, target: &Path) -> Result<u64, Fail
     let mut chain = Chain::new("pings", Partition(0), vec![Box::new(TripsUnit::new())]);
     let lake = Lake::open(&target.join("lake"), runtime.handle().clone())?;
     let mut tables = LakeTables { lake, open: BTreeMap::new() };
-    let snapshots = SnapshotStore::open(&target.join("snapshots"))?;
+    let snapshots = SnapshotStore::open(&target.join("snapshots"), "bench")?;
     let stop = AtomicBool::new(false);
     let mut surroundings =
         Surroundings { tables: &mut tables, snapshots: &snapshots, bundles: &NoBundles, stop: &stop };

@@ -117,7 +117,7 @@ fn measure_state(town: &Town) -> Result<Measured, Failure> {
     let position = fill(town, &mut unit)?;
     let memory = resident_bytes()?.saturating_sub(before);
     let folder = tempfile::tempdir()?;
-    let store = SnapshotStore::open(folder.path())?;
+    let store = SnapshotStore::open(folder.path(), "bench")?;
     // Two snapshots are kept, and a start reads the labels of both.
     write(&store, snapshot_of(&unit, Offset(position.0 - 1), unit.save()?))?;
     let (save, state) = timed(|| unit.save());
@@ -201,7 +201,7 @@ fn write(store: &SnapshotStore, snapshot: Snapshot) -> Result<u64, Failure> {
 
 /// A start from the newest snapshot; what was restored must be what was saved.
 fn restart(folder: &Path, bundle: &Bundle, label: &SnapshotLabel, stored: u64) -> Result<Duration, Failure> {
-    let store = SnapshotStore::open(folder)?;
+    let store = SnapshotStore::open(folder, "bench")?;
     let (read, found) = timed(|| find_start(&store, &mut |heads| start_at(label, heads)));
     let snapshot = found?.1.ok_or("the snapshot is not there")?;
     let mut unit = AuthorizeUnit::new();

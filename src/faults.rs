@@ -3,7 +3,6 @@
 //! committed or removed. Without the variable nothing here is in the way of anything.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use arrow::array::RecordBatch;
 use frontier::SnapshotPermit;
 use lake::{CommitPoint, Lake};
 use log::group::{Bounds, Event, GroupError, GroupLog, TopicPartition};
-use runner::{RunnerError, Snapshot, SnapshotLabel, Snapshots, StoredSnapshot, Unfit, Writing};
+use runner::{RunnerError, Snapshot, SnapshotLabel, SnapshotStore, Snapshots, StoredSnapshot, Unfit, Writing};
 use schemas::{Offset, Partition};
 
 use crate::failure::Failure;
@@ -104,12 +103,9 @@ impl Faults {
         if self.0.is_none() { log } else { Box::new(FaultyLog { log, faults: self.clone() }) }
     }
 
-    /// The snapshots of this folder, with their points.
-    pub fn snapshots(&self, store: Box<dyn Snapshots>, folder: &Path) -> Box<dyn Snapshots> {
-        if self.0.is_none() {
-            return store;
-        }
-        Box::new(FaultySnapshots { store, folder: folder.to_path_buf(), faults: self.clone() })
+    /// The snapshots of a partition, with their points.
+    pub fn snapshots(&self, store: SnapshotStore) -> Box<dyn Snapshots> {
+        if self.0.is_none() { Box::new(store) } else { Box::new(FaultySnapshots { store, faults: self.clone() }) }
     }
 
     /// The lake, with its points.
@@ -184,8 +180,7 @@ impl GroupLog for FaultyLog {
 }
 
 struct FaultySnapshots {
-    store: Box<dyn Snapshots>,
-    folder: PathBuf,
+    store: SnapshotStore,
     faults: Faults,
 }
 
@@ -202,7 +197,7 @@ impl Snapshots for FaultySnapshots {
         self.faults.reach(Point::BeforeSnapshot);
         if self.faults.is_due(Point::SnapshotRename) {
             // What the store leaves behind that dies before it renames; that this fails too does not matter any more.
-            let path = self.folder.join(format!("{:020}.tmp", snapshot.label.at.0));
+            let path = self.store.temporary_path(snapshot.label.at);
             let _ = fs::File::create(path).and_then(|mut file| snapshot.write_to(&mut file));
             eprintln!("{VARIABLE}: dying at {:?}", Point::SnapshotRename);
             std::process::abort();

@@ -134,7 +134,7 @@ pub fn execute(job: &Job<'_>) -> Result<Outcome, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&runtime, stop.clone());
     let bars = Bars::default();
-    let reports = on_threads(&topics, &stop, |topic| run_chain(job, topic, &ring, lake.clone(), &stop, &bars))?;
+    let reports = on_threads(&topics, &stop, |topic| run_chain(job, topic, &locks, &ring, lake.clone(), &stop, &bars))?;
     let outcome = Outcome {
         instance: locks.instance.clone(),
         reports: topics.into_iter().zip(reports).collect(),
@@ -158,6 +158,7 @@ fn chain_of(topic: &'static str, ring: &Arc<KeyRing>) -> Chain {
 fn run_chain(
     job: &Job<'_>,
     topic: &'static str,
+    locks: &Locks,
     ring: &Arc<KeyRing>,
     lake: Lake,
     stop: &AtomicBool,
@@ -167,7 +168,8 @@ fn run_chain(
     let schema = topics::by_name(topic);
     let schema = schema.expect("the topics of the chains are among all topics");
     let folder = job.input.join(topic);
-    let snapshots = SnapshotStore::open(&job.config.state.join("snapshots").join(format!("{topic}-{PARTITION}")))?;
+    let folder_of_snapshots = job.config.state.join("snapshots").join(format!("{topic}-{PARTITION}"));
+    let snapshots = SnapshotStore::open(&folder_of_snapshots, &locks.instance)?;
     let mut tables = LakeTables::new(lake);
     let bundles = FolderBundles::new(job.input, &job.config.state);
     let mut surroundings = Surroundings { tables: &mut tables, snapshots: &snapshots, bundles: &bundles, stop };

@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(list(state.path()).unwrap().len(), 0, "no folder of snapshots yet");
         let folder = state.path().join("snapshots/pings-3");
         fs::create_dir_all(&folder).unwrap();
-        for name in ["00000000000000000007.snapshot", "00000000000000000007.tmp", "note"] {
+        for name in ["00000000000000000007.snapshot", "00000000000000000007.1.tmp", "note"] {
             fs::write(folder.join(name), "no snapshot at all").unwrap();
         }
         let [file] = list(state.path()).unwrap().try_into().ok().unwrap();

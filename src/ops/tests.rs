@@ -232,7 +232,7 @@ fn a_unit_that_runs_is_seen_from_outside() {
             Ok(Box::new(MeasuredLog::new(Box::new(member), &ops, "trips")))
         };
         let snapshots = |partition: Partition| -> Result<Box<dyn Snapshots>, RunnerError> {
-            Ok(Box::new(SnapshotStore::open(&state.path().join(partition.to_string()))?))
+            Ok(Box::new(SnapshotStore::open(&state.path().join(partition.to_string()), "one")?))
         };
         let spec = UnitSpec {
             topic: "pings",

@@ -230,8 +230,7 @@ impl Process<'_> {
 
     fn snapshots(&self, unit: UnitName, partition: Partition) -> Result<Box<dyn Snapshots>, RunnerError> {
         let folder = self.config.state.join("snapshots").join(format!("{}-{}-{partition}", unit.name(), unit.topic()));
-        let store = Box::new(SnapshotStore::open(&folder)?);
-        Ok(self.faults.snapshots(store, &folder))
+        Ok(self.faults.snapshots(SnapshotStore::open(&folder, &self.settings.instance)?))
     }
 }
 

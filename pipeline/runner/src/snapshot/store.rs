@@ -1,5 +1,6 @@
 //! The folder that holds one partition's snapshots, each named after its S.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::panic::resume_unwind;
@@ -15,28 +16,42 @@ use crate::RunnerError;
 /// Snapshots kept: the newest, and one more should the newest be damaged.
 const SNAPSHOTS_KEPT: usize = 2;
 const SUFFIX: &str = "snapshot";
-/// How often a snapshot is written that vanishes before it has its last name: a process that takes the partition over
-/// clears the folder, also of what one is just writing that does not know yet that it lost it.
-const WRITES_MAX: usize = 8;
+/// End of the names of files that are being written, after the offset and the instance.
+const TEMPORARY: &str = "tmp";
 
 /// The folder that holds one partition's snapshots.
 #[derive(Debug, Clone)]
 pub struct SnapshotStore {
     folder: PathBuf,
+    instance: String,
 }
 
 impl SnapshotStore {
-    /// Opens (creating) the folder and removes what an interrupted write left behind.
-    pub fn open(folder: &Path) -> Result<Self, RunnerError> {
-        let store = Self { folder: folder.to_path_buf() };
+    /// Opens (creating) the folder and removes what interrupted writes of an earlier process of this instance left
+    /// behind. An instance is one live process at a time, the only one of this name that shares the folder.
+    ///
+    /// What other instances are writing stays: one that does not know yet that it lost the partition may be writing still.
+    pub fn open(folder: &Path, instance: &str) -> Result<Self, RunnerError> {
+        let store = Self { folder: folder.to_path_buf(), instance: instance.to_string() };
         fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
         for entry in fs::read_dir(folder).map_err(|error| failed(folder, error))? {
             let path = entry.map_err(|error| failed(folder, error))?.path();
-            if path.extension().is_some_and(|extension| extension == "tmp") {
+            if store.is_own_temporary(&path) {
                 remove(&path)?;
             }
         }
         Ok(store)
+    }
+
+    /// Where this instance writes the snapshot at an offset until it is whole.
+    pub fn temporary_path(&self, at: Offset) -> PathBuf {
+        self.path_of(at).with_extension(format!("{}.{TEMPORARY}", self.instance))
+    }
+
+    fn is_own_temporary(&self, path: &Path) -> bool {
+        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
+        let instance = name.split_once('.').and_then(|(_, rest)| rest.strip_suffix(TEMPORARY)?.strip_suffix('.'));
+        instance == Some(self.instance.as_str())
     }
 
     fn paths(&self) -> Result<Vec<PathBuf>, RunnerError> {
@@ -60,7 +75,7 @@ impl SnapshotStore {
     fn write_here(&self, snapshot: &Snapshot) -> Result<u64, RunnerError> {
         let path = self.path_of(snapshot.label.at);
         // Two processes may write the same snapshot, where one does not know yet that it lost the partition.
-        let temporary = path.with_extension(format!("{}.tmp", std::process::id()));
+        let temporary = self.temporary_path(snapshot.label.at);
         let write = || -> std::io::Result<u64> {
             let mut file = File::create(&temporary)?;
             let bytes = snapshot.write_to(&mut file)?;
@@ -69,17 +84,7 @@ impl SnapshotStore {
             File::open(&self.folder)?.sync_all()?;
             Ok(bytes)
         };
-        let is_cleared = |written: &std::io::Result<u64>| {
-            written.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound && self.folder.exists())
-        };
-        let mut written = write();
-        for _ in 1..WRITES_MAX {
-            if !is_cleared(&written) {
-                break;
-            }
-            written = write();
-        }
-        let bytes = written.map_err(|error| failed(&path, error))?;
+        let bytes = write().map_err(|error| failed(&path, error))?;
         let paths = self.paths()?;
         for old in &paths[..paths.len().saturating_sub(SNAPSHOTS_KEPT)] {
             remove(old)?;
@@ -145,7 +150,7 @@ impl Writing for OnThread {
 }
 
 impl Drop for OnThread {
-    /// Whoever opens the folder next removes what is not under its last name yet.
+    /// What is not under its last name yet is removed when this instance opens the folder next.
     fn drop(&mut self) {
         if let Some(thread) = self.0.take()
             && let Ok(Err(error)) = thread.join()

@@ -3,8 +3,9 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use frontier::{Found, Plan, SnapshotHead, SnapshotPermit, plan};
+use frontier::{Found, Ledger, Plan, SnapshotHead, SnapshotPermit, plan};
 use proptest::prelude::*;
 use schemas::Offset;
 use tempfile::TempDir;
@@ -88,7 +89,7 @@ fn path(folder: &TempDir, at: Offset) -> PathBuf {
 /// A folder with these snapshots. Nothing is synced: hundreds of folders are made.
 fn folder(labels: &[SnapshotLabel]) -> (TempDir, Counting) {
     let folder = TempDir::new().unwrap();
-    let store = SnapshotStore::open(folder.path()).unwrap();
+    let store = SnapshotStore::open(folder.path(), "one").unwrap();
     for label in labels {
         std::fs::write(path(&folder, label.at), stored(&snapshot(label.clone()))).unwrap();
     }
@@ -279,4 +280,48 @@ fn a_start_plans_anew_where_others_replace_its_choice() {
     let (found, plans) = find(1_000);
     assert_eq!(plans, 8);
     assert!(found.unwrap_err().contains("8 that were chosen"));
+}
+
+/// Fails if `open` removes what is not its own, or leaves what is.
+#[test]
+fn an_instance_clears_what_it_left_itself() {
+    let folder = TempDir::new().unwrap();
+    let [store, other] = ["1", "p-1"].map(|instance| SnapshotStore::open(folder.path(), instance).unwrap());
+    let left = [store.temporary_path(Offset(7)), store.temporary_path(Offset(8))];
+    let stays = [other.temporary_path(Offset(7)), path(&folder, Offset(7)), folder.path().join("note.tmp")];
+    left.iter().chain(&stays).for_each(|path| std::fs::write(path, b"half of it").unwrap());
+    SnapshotStore::open(folder.path(), "1").unwrap();
+    assert_eq!(left.map(|path| path.exists()), [false; 2]);
+    assert!(stays.iter().all(|path| path.exists()), "{stays:?}");
+}
+
+/// Fails if a process that takes the partition over clears what another is just writing that does not know yet that it
+/// lost it: that one's rename then finds no file.
+#[test]
+fn a_folder_that_others_open_takes_every_snapshot() {
+    let folder = TempDir::new().unwrap();
+    let store = SnapshotStore::open(folder.path(), "one").unwrap();
+    let around = |at| Around {
+        outputs: BTreeMap::from([("a".to_string(), Offset(at))]),
+        log_start: Offset(0),
+        version: 1,
+        partitions: 1,
+    };
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                SnapshotStore::open(folder.path(), "other").unwrap();
+            }
+        });
+        let written = (1..30).map(|at| {
+            let ledger = Ledger::new(&around(at).plan(&[]).unwrap(), around(at).outputs);
+            let writing = store.write(ledger.permit(Offset(at)).unwrap(), snapshot(label(at, &["a"]))).unwrap();
+            writing.wait().map_err(|error| error.to_string())
+        });
+        let written: Vec<_> = written.collect();
+        is_over.store(true, Ordering::Relaxed);
+        assert!(written.iter().all(Result::is_ok), "{written:?}");
+    });
+    assert_eq!(store.labels().unwrap().into_iter().map(|label| label.unwrap().at.0).collect::<Vec<_>>(), [28, 29]);
 }

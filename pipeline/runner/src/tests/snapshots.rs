@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use schemas::Offset;
 
 use super::fakes::{Record, factor};
-use super::world::{Crash, World};
+use super::world::{Crash, INSTANCE, World};
 use crate::{RunnerError, Settings, SnapshotLabel, StoredSnapshot};
 
 fn log_of(count: i64) -> Vec<Record> {
@@ -190,7 +190,7 @@ fn snapshots_of_older_formats_are_read() {
 fn what_an_interrupted_write_left_is_removed() {
     let mut world = World::new(&log_of(9));
     world.run(Crash::Poll(6), &[1]).unwrap_err();
-    let left = world.snapshot_folder().join(format!("{:020}.tmp", 8));
+    let left = world.snapshot_folder().join(format!("{:020}.{INSTANCE}.tmp", 8));
     std::fs::write(&left, b"TILLSNAP half of it").unwrap();
     let report = world.run(Crash::Never, &[2]).unwrap();
     assert!(!left.exists());

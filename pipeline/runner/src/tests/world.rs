@@ -36,6 +36,8 @@ pub(super) fn crashes(count: u32) -> Vec<Crash> {
     kinds.into_iter().flat_map(|kind| (1..=count).map(kind)).collect()
 }
 
+/// Name of the process, which is the same after each crash.
+pub(super) const INSTANCE: &str = "one";
 pub(super) const SETTINGS: Settings = Settings { batch_rows_max: 64, commit_rows: 3, snapshot_rows: 4 };
 
 pub(super) struct World {
@@ -83,7 +85,7 @@ impl World {
         self.tables.after = fuse(if let Crash::AfterCommit(at) = crash { Some(at) } else { None });
         let save = fuse(if let Crash::Save(at) = crash { Some(at) } else { None });
         let poll = fuse(if let Crash::Poll(at) = crash { Some(at) } else { None });
-        let store = SnapshotStore::open(self.folder.path())?;
+        let store = SnapshotStore::open(self.folder.path(), INSTANCE)?;
         let units: Vec<Box<dyn Unit>> = vec![
             Box::new(Counter::new("first", self.logic, save.clone())),
             Box::new(Counter::new("second", self.logic, save)),
