@@ -115,8 +115,8 @@ fn operators_see_what_is_behind_and_what_is_wrong() {
     let empty = lag(&site, &[]).with_exit(0).json();
     assert_eq!(
         empty.as_array().unwrap().len(),
-        9 * usize::from(PARTITIONS) + 1,
-        "nine readings and control's partition"
+        13 * usize::from(PARTITIONS) + 1,
+        "thirteen readings and control's partition"
     );
 
     site.publish(&TOWN);
