@@ -5,12 +5,15 @@
 //! Beside them stand the published stop detectors ([`profiles`]) and the rule that compares stops with the truth
 //! ([`matching`]), which take whole tracks.
 //!
-//! It may depend on `schemas`, on Arrow and on `geo`. It refuses clocks, files, network and randomness: same log, same
+//! [`zones`] says in which area of a map a position lies.
+//!
+//! It may depend on `schemas`, on Arrow, on `geo`, `rstar` and `jiff`. It refuses clocks, files, network and randomness: same log, same
 //! rows, whatever the batch borders.
 
 pub mod journeys;
 pub mod matching;
 pub mod profiles;
+pub mod zones;
 
 mod clean;
 mod device;
