@@ -7,6 +7,7 @@
 
 pub mod avro;
 pub mod bundles;
+pub mod durations;
 pub mod findings;
 pub mod ids;
 pub mod money;

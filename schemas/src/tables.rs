@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::movement;
 use crate::topics::{self, optional, required, timestamp};
+use crate::{durations, movement};
 
 /// Column with the topic that a row came from.
 pub const SOURCE_TOPIC: &str = "source_topic";
@@ -105,9 +105,26 @@ pub fn courier_rows() -> SchemaRef {
     ]))
 }
 
-/// Every table that a unit writes, in the order in which listings show them.
+fn table(name: &'static str, comment: &'static str, rows: SchemaRef) -> TableSpec {
+    TableSpec { name, comment, schema: with_source(&rows) }
+}
+
+/// Every table, in the order in which listings show them.
 pub fn all() -> Vec<TableSpec> {
-    let table = |name, comment, rows: SchemaRef| TableSpec { name, comment, schema: with_source(&rows) };
+    of_units().into_iter().chain(of_jobs()).collect()
+}
+
+/// Tables that jobs compute from others: what lies in them depends on when the jobs ran.
+pub fn of_jobs() -> Vec<TableSpec> {
+    vec![table(
+        "trip_durations",
+        "how long trips took against what was to be expected; a larger revision replaces the rows before it",
+        durations::trip_durations(),
+    )]
+}
+
+/// Tables that units write.
+pub fn of_units() -> Vec<TableSpec> {
     // A control record has no payment: `payments` leaves out ticks and controls, hence the topic's schema fits.
     vec![
         table("payments", "one row for each record about a payment as decode passed it on", topics::payments()),

@@ -7,7 +7,8 @@ pub struct ViewSpec {
     pub name: &'static str,
     /// What one row is, for people.
     pub comment: &'static str,
-    /// `SELECT` over the tables of [`crate::tables`]. [`CLOCK`] in it stands for the newest time in `clock_of`.
+    /// `SELECT` over the tables of [`crate::tables`] and the views before it. [`CLOCK`] in it stands for the newest time in
+    /// `clock_of`.
     pub sql: &'static str,
     /// Table whose newest ingest time is the present of the view. The session finds it in the statistics of the table's
     /// files and puts it there as a constant, so that files of the past are left out without being opened.
@@ -17,8 +18,8 @@ pub struct ViewSpec {
 /// What stands in a view's SQL for its present.
 pub const CLOCK: &str = ":clock";
 
-/// Every view.
-pub const ALL: [ViewSpec; 6] = [
+/// Every view, after those that it reads.
+pub const ALL: [ViewSpec; 11] = [
     ViewSpec {
         name: "payments_current",
         comment: "one row a payment: the swipe with its newest state",
@@ -54,5 +55,35 @@ pub const ALL: [ViewSpec; 6] = [
         comment: "one row a vehicle heard of within a week: where it was last and what it does",
         sql: include_str!("../views/vehicles_current.sql"),
         clock_of: Some("pings"),
+    },
+    ViewSpec {
+        name: "trip_durations_current",
+        comment: "one row a trip: how long it took, as computed for its newest revision",
+        sql: include_str!("../views/trip_durations_current.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "durations_by_courier",
+        comment: "one row a courier: durations of his trips, dwell of his stops and stops an hour",
+        sql: include_str!("../views/durations_by_courier.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "durations_by_zone",
+        comment: "one row a zone: durations of the trips that start there",
+        sql: include_str!("../views/durations_by_zone.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "durations_by_zone_pair",
+        comment: "one row a pair of zones: durations of the trips from one to the other",
+        sql: include_str!("../views/durations_by_zone_pair.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "durations_by_hour",
+        comment: "one row a zone and hour of the week: durations of the trips that start then and there",
+        sql: include_str!("../views/durations_by_hour.sql"),
+        clock_of: None,
     },
 ];

@@ -87,10 +87,11 @@ pub fn query(lake: &Path, sql: &str) -> Vec<Value> {
     ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Every row of every table as a JSON line that starts with its table, sorted.
+/// Every row of every table that units write as a JSON line that starts with its table, sorted. What jobs compute from
+/// them depends on when they ran.
 #[track_caller]
 pub fn all_rows(lake: &Path) -> Vec<String> {
-    let tables = schemas::tables::all();
+    let tables = schemas::tables::of_units();
     let select = |name: &str| format!("SELECT '{name}' AS in_table, * FROM {name};");
     let script: String = tables.iter().map(|table| select(table.name)).collect();
     let ended = till(&["sql", "--lake", text(lake), "--format", "json", &script]).with_exit(0);

@@ -5,11 +5,12 @@
 //! Beside them stand the published stop detectors ([`profiles`]) and the rule that compares stops with the truth
 //! ([`matching`]), which take whole tracks.
 //!
-//! [`zones`] says in which area of a map a position lies.
+//! From the trips of a lake [`durations`] computes how long they took against what was to be expected, by [`zones`].
 //!
 //! It may depend on `schemas`, on Arrow, on `geo`, `rstar` and `jiff`. It refuses clocks, files, network and randomness: same log, same
 //! rows, whatever the batch borders.
 
+pub mod durations;
 pub mod journeys;
 pub mod matching;
 pub mod profiles;

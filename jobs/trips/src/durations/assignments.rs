@@ -1,0 +1,114 @@
+//! Whose device it was: the assignment in force at a moment.
+//!
+//! Of the bundles that name couriers the newest that was in force at the moment counts, or the first one for whatever
+//! was before it. Of its assignments of the device that hold at the moment the one that began last counts, then the
+//! last by courier.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::compute::take;
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::error::ArrowError;
+
+use super::table::{column, ordered, texts, times};
+
+/// A bundle: when it came into force, and the end of its rows in the order of all.
+struct Bundle {
+    from_us: i64,
+    rows_end: usize,
+}
+
+/// All assignments, by bundle, device and start.
+pub(super) struct Assignments {
+    bundles: Vec<Bundle>,
+    device_id: StringArray,
+    valid_from: TimestampMicrosecondArray,
+    valid_to: TimestampMicrosecondArray,
+    /// Courier, merchant and vehicle.
+    said: [StringArray; 3],
+}
+
+impl Assignments {
+    pub(super) fn read(batches: &[RecordBatch]) -> Result<Self, ArrowError> {
+        let (device_id, courier_id) = (texts(batches, "device_id")?, texts(batches, "courier_id")?);
+        let (valid_from, in_force) = (times(batches, "valid_from")?, times(batches, "event_time")?);
+        let partition: ArrayRef = column(batches, "source_partition", &DataType::Int32)?;
+        let offset: ArrayRef = column(batches, "source_offset", &DataType::Int64)?;
+        let order = ordered(vec![
+            Arc::new(in_force.clone()),
+            partition.clone(),
+            offset.clone(),
+            Arc::new(device_id.clone()),
+            Arc::new(valid_from.clone()),
+            Arc::new(courier_id.clone()),
+        ])?;
+        let bundles =
+            bundles(&order, &in_force, partition.as_primitive::<Int32Type>(), offset.as_primitive::<Int64Type>());
+        let text = |values: &StringArray| Ok::<_, ArrowError>(take(values, &order, None)?.as_string::<i32>().clone());
+        let time = |values: &TimestampMicrosecondArray| {
+            Ok::<_, ArrowError>(take(values, &order, None)?.as_primitive().clone())
+        };
+        let said = [courier_id, texts(batches, "merchant_id")?, texts(batches, "vehicle")?];
+        let [courier_id, merchant_id, vehicle] = said.each_ref().map(text);
+        Ok(Self {
+            bundles,
+            device_id: text(&device_id)?,
+            valid_from: time(&valid_from)?,
+            valid_to: time(&times(batches, "valid_to")?)?,
+            said: [courier_id?, merchant_id?, vehicle?],
+        })
+    }
+
+    /// The row in force for a device at a moment.
+    pub(super) fn find(&self, device_id: &str, at_us: i64) -> Option<u32> {
+        let bundle = self.bundles.partition_point(|bundle| bundle.from_us <= at_us).saturating_sub(1);
+        let end = self.bundles.get(bundle)?.rows_end;
+        let start = bundle.checked_sub(1).map_or(0, |before| self.bundles[before].rows_end);
+        let device = |row: usize| self.device_id.is_valid(row).then(|| self.device_id.value(row));
+        let first = partition_point(start, end, |row| device(row) < Some(device_id));
+        let of_device = (first..end).take_while(|row| device(*row) == Some(device_id));
+        let holds = |row: &usize| {
+            self.valid_from.value(*row) <= at_us && (self.valid_to.is_null(*row) || at_us < self.valid_to.value(*row))
+        };
+        of_device.filter(holds).last().and_then(|row| u32::try_from(row).ok())
+    }
+
+    /// Courier, merchant and vehicle of these rows.
+    pub(super) fn said(&self, rows: &UInt32Array) -> Result<[ArrayRef; 3], ArrowError> {
+        let [courier_id, merchant_id, vehicle] = self.said.each_ref().map(|column| take(column, rows, None));
+        Ok([courier_id?, merchant_id?, vehicle?])
+    }
+}
+
+fn bundles(
+    order: &UInt32Array,
+    in_force: &TimestampMicrosecondArray,
+    partition: &Int32Array,
+    offset: &Int64Array,
+) -> Vec<Bundle> {
+    let mut bundles: Vec<Bundle> = Vec::new();
+    let mut last = None;
+    for (end, row) in (1..).zip(order.values()) {
+        let row = *row as usize;
+        let key = (in_force.value(row), partition.value(row), offset.value(row));
+        match bundles.last_mut() {
+            Some(bundle) if last == Some(key) => bundle.rows_end = end,
+            _ => bundles.push(Bundle { from_us: key.0, rows_end: end }),
+        }
+        last = Some(key);
+    }
+    bundles
+}
+
+/// The first row from `start` on that is not before, in a range that is ordered so.
+fn partition_point(start: usize, end: usize, is_before: impl Fn(usize) -> bool) -> usize {
+    let (mut low, mut high) = (start, end);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if is_before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
