@@ -10,8 +10,8 @@ use super::present;
 use super::table::Trips;
 use crate::zones::Zones;
 
-/// Detour: largest ratio of a path to what is usual that is not strange. Paths within a pair of zones vary with the
-/// place in the zone, by less than this for all but a few in a hundred.
+/// Detour: largest ratio of a path to what is usual that is not strange. Of a grid's ways without detour 99 in 100 are
+/// below 1.5 of the straight line; rivers and one-way streets add to that.
 pub const DETOUR_RATIO_MAX: f64 = 1.8;
 
 /// Detour: largest ratio of a path to its straight line that streets alone explain, for a path along the two sides of a
@@ -74,11 +74,11 @@ impl Judge<'_> {
         found.into_iter().flatten().collect()
     }
 
-    /// A hired ride, or a trip without stops, is meant to lead somewhere.
+    /// A hired ride, or a trip without stops, is meant to lead somewhere; a free taxi cruises.
     fn detour(&self, row: usize, usual: Usual) -> Option<String> {
         let trips = self.trips;
-        let is_hired = present(&trips.hired, row, BooleanArray::value) == Some(true);
-        if !is_hired && present(&trips.stops, row, Int32Array::value) != Some(0) {
+        let has_stops = present(&trips.stops, row, Int32Array::value) != Some(0);
+        if !present(&trips.hired, row, BooleanArray::value).unwrap_or(!has_stops) {
             return None;
         }
         let (path_m, straight_m) = (trips.path_m.value(row), straight_m(trips, row)?);

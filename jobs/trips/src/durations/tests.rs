@@ -291,6 +291,7 @@ fn strange_trips_say_their_numbers() {
         Trip { path_m: 2_400.0, ..trip("long way", 700, 10) },
         Trip { path_m: 2_400.0, stops: 2, ..trip("round", 720, 10) },
         Trip { path_m: 2_400.0, stops: 2, hired: Some(true), ..trip("fare", 740, 10) },
+        Trip { path_m: 2_400.0, hired: Some(false), ..trip("free", 750, 10) },
         // Far between two near zones: the straight line explains it.
         Trip { path_m: 2_400.0, straight_m: Some(2_000.0), ..trip("far", 760, 10) },
         Trip { path_m: 2_400.0, straight_m: Some(299.0), ..trip("near", 780, 10) },
@@ -310,6 +311,7 @@ fn strange_trips_say_their_numbers() {
         ("long way", &["detour"][..]),
         ("round", &[]),
         ("fare", &["detour"]),
+        ("free", &[]),
         ("far", &[]),
         ("near", &[]),
         ("jumps", &["teleport"]),
