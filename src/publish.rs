@@ -12,6 +12,7 @@ use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use log::kafka::{Admin, Feeder};
 use log::{FolderLog, LogIdentity, LogReader};
+use schemas::ids::ContentHash;
 use schemas::topics::{self, kind};
 use schemas::{Offset, Partition, placement};
 use serde::{Deserialize, Serialize};
@@ -108,7 +109,9 @@ pub fn keep_bundles(input: &Path, config: &Config) -> Result<(), Failure> {
         |error: std::io::Error| Failure::failed(format!("cannot read the bundles of {}: {error}", input.display()));
     for entry in std::fs::read_dir(input.join("bundles")).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        if let Some(hash) = path.file_stem().and_then(|stem| stem.to_str()) {
+        // What is named otherwise, such as zones, is no bundle of a unit.
+        let stem = path.file_stem().and_then(|stem| stem.to_str());
+        if let Some(hash) = stem.filter(|stem| ContentHash::from_hex(stem).is_some()) {
             keep_bundle(config, hash, &std::fs::read(&path).map_err(failed)?)?;
         }
     }

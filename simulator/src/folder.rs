@@ -1,4 +1,4 @@
-//! What lies in an input folder beside its day files: which town it is, bundles, keys, and the control records that
+//! What lies in an input folder beside its day files: which town it is, bundles, keys, zones, and the control records that
 //! bring these into force.
 
 use std::fs;
@@ -14,7 +14,7 @@ use crate::cards::{self, CardKind};
 use crate::merchants::{CURRENCY, DAY_COUNT_MAX, DAY_MINOR_MAX, PAYMENT_MINOR_MAX};
 use crate::records::Record;
 use crate::writer::write_file;
-use crate::{Plan, SimulatorError, World, clock};
+use crate::{Plan, SimulatorError, World, clock, districts};
 
 /// Raised whenever the same seed would give other files.
 const VERSION: u32 = 2;
@@ -102,7 +102,7 @@ pub(crate) fn create(input: &Path) -> Result<(), SimulatorError> {
     Ok(())
 }
 
-/// Writes keys and bundles; gives the control records that bring them into force, in their order.
+/// Writes keys, bundles and zones; gives the control records that bring them into force, in their order.
 pub(crate) fn equip(world: &World, input: &Path) -> Result<Vec<Record>, SimulatorError> {
     write_file(&input.join("keys/keys.json"), &world.ring.to_json())?;
     let mut controls = Vec::new();
@@ -118,6 +118,8 @@ pub(crate) fn equip(world: &World, input: &Path) -> Result<Vec<Record>, Simulato
         write_file(&input.join(format!("bundles/{hash}.json")), &content)?;
         controls.push(control(unit, "bundle", unit, Some(hash)));
     }
+    let zones = serde_json::to_vec_pretty(&districts::geojson()).expect("texts and numbers always serialize");
+    write_file(&input.join("bundles/zones.geojson"), &zones)?;
     Ok(controls)
 }
 

@@ -12,6 +12,7 @@
 
 mod cards;
 mod clock;
+mod districts;
 mod error;
 mod fixes;
 mod folder;

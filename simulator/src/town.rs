@@ -10,9 +10,9 @@ const CENTRE_LAT: f64 = 53.52;
 /// Longitude of the centre, degrees.
 const CENTRE_LON: f64 = -7.34;
 /// Crossings along each side.
-const SIDE: i64 = 41;
+pub(crate) const SIDE: i64 = 41;
 /// Mean distance of neighbouring crossings, metres.
-const BLOCK_M: f64 = 150.0;
+pub(crate) const BLOCK_M: f64 = 150.0;
 /// Largest displacement of a crossing along each axis, metres.
 const JITTER_M: f64 = 30.0;
 /// Largest distance along each axis from a crossing to a door beside it, metres.
