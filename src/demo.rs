@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
+use crate::job::{self, JobName, JobOptions};
 use crate::run::{self, Job};
 use crate::simulate::{self, PlanFlags};
 use crate::wiring::write_durably;
@@ -37,6 +38,8 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         eprintln!("stopped; the same command goes on from here");
         return Ok(());
     }
+    let zones = Some(input.join("bundles/zones.geojson")).filter(|zones| zones.is_file());
+    job::execute(&[JobName::TripDurations], &config, &JobOptions { zones, ..JobOptions::default() })?;
     let summary = summary::of(&config.lake, &args.dir.join("truth"))?;
     let text = summary.text(&args.dir);
     let reports = args.dir.join("reports");

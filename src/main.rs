@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod faults;
+mod job;
 mod kafka;
 mod lag;
 mod live;
@@ -56,6 +57,7 @@ enum Command {
     Demo(demo::DemoArgs),
     Simulate(simulate::SimulateArgs),
     Run(run::RunArgs),
+    Job(job::JobArgs),
     Sql(sql::SqlArgs),
     Decode(decode_command::DecodeArgs),
     Maintain(maintain::MaintainArgs),
@@ -75,6 +77,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Run(args) => run::run(&args),
+        Command::Job(args) => job::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Decode(args) => decode_command::run(&args),
         Command::Maintain(args) => maintain::run(&args),

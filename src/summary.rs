@@ -48,6 +48,21 @@ const MONEY: &str = "
     ) a ON a.currency = d.currency
     GROUP BY d.currency, a.approved ORDER BY d.currency";
 
+/// Pairs of zones with the most trips.
+const DURATIONS: &str = "SELECT origin_zone, destination_zone, trips, \
+    CAST(round(p50_s) AS BIGINT), CAST(round(p95_s) AS BIGINT) \
+    FROM durations_by_zone_pair ORDER BY trips DESC, 1, 2 LIMIT 5";
+
+/// Trips from one zone to another.
+#[derive(Debug, Serialize)]
+struct PairDurations {
+    origin_zone: String,
+    destination_zone: String,
+    trips: i64,
+    p50_s: i64,
+    p95_s: i64,
+}
+
 /// Swipes with one answer.
 #[derive(Debug, Serialize)]
 struct Outcome {
@@ -111,6 +126,7 @@ pub struct Summary {
     money: Vec<MoneyBridge>,
     dead_letters: Vec<Letters>,
     roads: Roads,
+    durations: Vec<PairDurations>,
     tables: Vec<TableSize>,
 }
 
@@ -129,6 +145,7 @@ impl Summary {
         let repeats = rows(session, REPEATS).await?;
         let money = rows(session, MONEY).await?;
         let letters = rows(session, LETTERS).await?;
+        let durations = rows(session, DURATIONS).await?;
         let tables = session.tables().iter().filter_map(|listing| {
             let (rows, bytes, files) = (listing.rows?, listing.bytes?, listing.files?);
             Some(TableSize { table: listing.name, rows, bytes, files })
@@ -152,6 +169,7 @@ impl Summary {
                 })
                 .collect(),
             roads: Roads::read(session, truth).await?,
+            durations: durations.into_iter().map(|(texts, numbers)| PairDurations::of(texts, &numbers)).collect(),
             tables: tables.collect(),
         })
     }
@@ -163,6 +181,7 @@ impl Summary {
         self.money(&mut text);
         self.letters(&mut text);
         self.roads(&mut text);
+        self.durations(&mut text);
         self.places(&mut text, dir);
         text
     }
@@ -255,6 +274,20 @@ impl Summary {
         line(text, String::new());
     }
 
+    fn durations(&self, text: &mut String) {
+        if self.durations.is_empty() {
+            return;
+        }
+        line(text, "Durations between districts, the most travelled first".to_string());
+        line(text, format!("  {:>38}  {:>6}  {:>6}", "trips", "p50", "p95"));
+        for pair in &self.durations {
+            let way = format!("{} to {}", pair.origin_zone, pair.destination_zone);
+            let [p50, p95] = [pair.p50_s, pair.p95_s].map(|seconds| format!("{}:{:02}", seconds / 60, seconds % 60));
+            line(text, format!("  {way:30}  {:>6}  {p50:>6}  {p95:>6}", pair.trips));
+        }
+        line(text, String::new());
+    }
+
     fn places(&self, text: &mut String, dir: &Path) {
         let mut table = output::table(["table", "rows", "size", "files"]);
         for size in &self.tables {
@@ -291,6 +324,13 @@ impl Roads {
             faults: faults.into_iter().map(|(texts, counts)| (texts.concat(), counts[0])).collect(),
             score: score::of(session, truth).await?,
         })
+    }
+}
+
+impl PairDurations {
+    fn of(texts: Vec<String>, numbers: &[i64]) -> Self {
+        let [origin_zone, destination_zone] = first(texts);
+        Self { origin_zone, destination_zone, trips: numbers[0], p50_s: numbers[1], p95_s: numbers[2] }
     }
 }
 

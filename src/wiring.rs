@@ -354,6 +354,15 @@ pub fn maintenance_lock(config: &Config) -> Result<File, Failure> {
     })
 }
 
+/// The lock of a job, of which there is one at a time on a lake. Jobs that cannot see it, on another machine, are kept
+/// apart by their commits.
+pub fn job_lock(config: &Config, table: &str) -> Result<File, Failure> {
+    lock(&config.lake.join(format!("_job_{table}.lock")), Company::Alone)?.ok_or_else(|| {
+        Failure::refused(format!("another job writes {table} of the lake {}", config.lake.display()))
+            .with_help("wait until it has ended")
+    })
+}
+
 /// The file, locked; nothing where somebody else holds it.
 fn lock(path: &Path, company: Company) -> Result<Option<File>, Failure> {
     let failed = |error: std::io::Error| Failure::failed(format!("cannot lock {}: {error}", path.display()));

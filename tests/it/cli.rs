@@ -85,6 +85,8 @@ fn json_is_one_document_and_nothing_else() {
     assert!(summary["outcomes"].as_array().unwrap().iter().any(|outcome| outcome["response_code"] == "00"));
     let maintained = till(&["maintain", "--lake", text(&lake), "--json"]).with_exit(0).json();
     assert!(maintained.as_array().unwrap().iter().any(|row| row["table"] == "payments"), "{maintained}");
+    let jobs = till(&["job", "--lake", text(&lake), "--json"]).with_exit(0).json();
+    assert!(jobs.as_array().unwrap().iter().any(|job| job["table"] == "trip_durations"), "{jobs}");
     let config = till(&["config", "explain", "--json"]).with_exit(0).json();
     assert!(
         config.as_array().unwrap().iter().any(|row| row["key"] == "lake" && row["origin"] == "default"),

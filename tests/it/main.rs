@@ -8,6 +8,7 @@ mod card_data;
 mod cli;
 mod crashes;
 mod demo;
+mod durations;
 mod kafka;
 mod operations;
 mod python;
