@@ -35,12 +35,12 @@ pub fn trip_durations() -> SchemaRef {
         optional(
             "expected_s",
             Float64,
-            "seconds that trips which ended in the four weeks before its start let expect; missing where there were none",
+            "seconds that trips with such a vehicle that ended in the four weeks before its start let expect, where any did",
         ),
         optional(
             "expected_from",
             Int32,
-            "number of trips whose median that is: of its zones and hour, or of its zones; 0: by distance and speed alone",
+            "number of trips whose median that is: of its zones and hour, else of its zones; 0: distance and speed alone",
         ),
         optional("deviation_s", Float64, "duration less what was expected, seconds"),
         optional(

@@ -65,9 +65,10 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-def describe(trips, zones):
+def describe(trips, zones, vehicles):
     """Adds what depends on one trip alone."""
     for trip in trips:
+        trip["vehicle"] = vehicles.get(trip["device_id"])
         trip["origin_zone"] = zones.find(trip["start_lat"], trip["start_lon"])
         trip["destination_zone"] = zones.find(trip["end_lat"], trip["end_lon"])
         trip["hour_of_week"] = zones.hour(trip["origin_zone"], trip["started_at"])
@@ -82,10 +83,12 @@ def compare_with_earlier(trip, trips):
     since = trip["started_at"] - WINDOW
     earlier = [other for other in trips if since <= other["ended_at"] < trip["started_at"]]
     of_pair = [other for other in earlier if (other["origin_zone"], other["destination_zone"]) == pair]
-    of_hour = [other for other in of_pair if other["hour_of_week"] == trip["hour_of_week"]]
-    group = of_hour if len(of_hour) >= HOUR_TRIPS_MIN else of_pair
+    alike = [other for other in of_pair if other["vehicle"] == trip["vehicle"]]
+    of_hour = [other for other in alike if other["hour_of_week"] == trip["hour_of_week"]]
+    group = of_hour if len(of_hour) >= HOUR_TRIPS_MIN else alike
+    of_vehicle = [other for other in earlier if other["vehicle"] == trip["vehicle"]]
     speeds = [
-        other["line_m"] / other["duration_s"] for other in earlier if other["line_m"] and other["duration_s"] > 0
+        other["line_m"] / other["duration_s"] for other in of_vehicle if other["line_m"] and other["duration_s"] > 0
     ]
     model = trip["line_m"] / median(speeds) if trip["line_m"] and speeds else None
     usual = median([other["duration_s"] for other in group])
@@ -110,6 +113,7 @@ def differs(found, expected, tolerance):
 def compare_trips(trips, rows):
     columns = [
         "revision",
+        "vehicle",
         "origin_zone",
         "destination_zone",
         "hour_of_week",
@@ -159,7 +163,9 @@ def compare_pairs(trips, till, lake):
 def main(lake, zones, till):
     trips = polars.scan_delta(f"{lake}/trips").sort("trip_id", "revision").collect()
     trips = trips.unique("trip_id", keep="last", maintain_order=True).drop("path").to_dicts()
-    describe(trips, Zones(zones))
+    # The town assigns each device once and for all.
+    couriers = polars.scan_delta(f"{lake}/couriers").drop_nulls("device_id").collect().to_dicts()
+    describe(trips, Zones(zones), {courier["device_id"]: courier["vehicle"] for courier in couriers})
     for trip in trips:
         compare_with_earlier(trip, trips)
     rows = polars.scan_delta(f"{lake}/trip_durations").collect().to_dicts()

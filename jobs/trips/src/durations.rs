@@ -5,7 +5,8 @@
 //! say what was to be expected. So a row says what could have been said when the trip set out, and later trips do not
 //! change it. The expected duration is the exact median of the trips of the same pair of zones in the same hour of the
 //! week, or of the pair in any hour where that hour has too few, drawn towards a model of distance and speed the more
-//! the fewer trips there are.
+//! the fewer trips there are. All of that among trips with the same kind of vehicle, since who walks would look late
+//! beside taxis; vehicles that nobody named are one kind.
 //!
 //! Medians come from one sweep over time for each grouping ([`medians`]): O(n log n) time, and some 30 bytes a trip
 //! beside the input for as long as the sweep lasts. The order of rows and batches makes no difference.
@@ -69,9 +70,10 @@ pub struct Inputs<'a> {
 pub fn trip_durations(inputs: &Inputs<'_>, zones: &Zones) -> Result<RecordBatch, ArrowError> {
     let trips = Trips::read(inputs.trips)?;
     let asked = trips.asked();
-    let places = Places::of(&trips, zones);
-    let baseline = Baseline::of(&trips, &places, &asked);
     let assignments = Assignments::read(inputs.assignments)?;
+    let in_force = assignments.of_trips(&trips);
+    let places = Places::of(&trips, zones, &assignments.vehicles(&in_force));
+    let baseline = Baseline::of(&trips, &places, &asked);
     let promised = Promises::read(inputs.promises)?.of_trips(&trips);
     let judge = Judge {
         trips: &trips,
@@ -80,8 +82,10 @@ pub fn trip_durations(inputs: &Inputs<'_>, zones: &Zones) -> Result<RecordBatch,
         marks: &Marks::read(inputs.marks)?,
         neighbours: &Neighbours::of(&trips)?,
     };
-    let said = rows::Said { trips: &trips, places: &places, baseline: &baseline, promised: &promised };
-    rows::batch(&said, zones, &assignments, &judge, &asked)
+    let assigned = assignments.said(&in_force)?;
+    let said =
+        rows::Said { trips: &trips, places: &places, baseline: &baseline, promised: &promised, assigned: &assigned };
+    rows::batch(&said, zones, &judge, &asked)
 }
 
 /// Seconds between two times in microseconds.

@@ -13,7 +13,8 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::error::ArrowError;
 
-use super::table::{column, ordered, texts, times};
+use super::places::numbered;
+use super::table::{Trips, column, ordered, texts, times};
 
 /// A bundle: when it came into force, and the end of its rows in the order of all.
 struct Bundle {
@@ -62,8 +63,19 @@ impl Assignments {
         })
     }
 
+    /// The row in force for each trip at its start.
+    pub(super) fn of_trips(&self, trips: &Trips) -> UInt32Array {
+        (0..trips.len()).map(|row| self.find(trips.device_id.value(row), trips.started_us(row))).collect()
+    }
+
+    /// A number for the vehicle of each of these rows, equal ones for equal vehicles; one for none too.
+    pub(super) fn vehicles(&self, rows: &UInt32Array) -> Vec<u32> {
+        let [.., vehicle] = &self.said;
+        numbered(rows.iter().map(|row| row.map(|row| vehicle.value(row as usize))))
+    }
+
     /// The row in force for a device at a moment.
-    pub(super) fn find(&self, device_id: &str, at_us: i64) -> Option<u32> {
+    fn find(&self, device_id: &str, at_us: i64) -> Option<u32> {
         let bundle = self.bundles.partition_point(|bundle| bundle.from_us <= at_us).saturating_sub(1);
         let end = self.bundles.get(bundle)?.rows_end;
         let start = bundle.checked_sub(1).map_or(0, |before| self.bundles[before].rows_end);

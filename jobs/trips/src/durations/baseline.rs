@@ -7,7 +7,7 @@ use super::places::Places;
 use super::table::Trips;
 use super::{WINDOW_US, seconds};
 
-/// Trips of a pair of zones in one hour of the week from which that hour speaks for itself: as many as
+/// Trips of a vehicle between two zones in one hour of the week from which that hour speaks for itself: as many as
 /// [`SHRINK_TRIPS`], from where a group has at least as much to say as the model.
 pub const HOUR_TRIPS_MIN: u32 = 10;
 
@@ -53,16 +53,16 @@ impl Baseline {
         let (started_us, ended_us) = (trips.started_at.values(), trips.ended_at.values());
         let sweep = Sweep { started_us, ended_us, asked, window_us: WINDOW_US };
         let durations_s: Vec<f64> = (0..trips.len()).map(|row| seconds(started_us[row], ended_us[row])).collect();
-        let hours = sweep.medians(&places.pair_and_hour, &durations_s);
-        let pairs = sweep.medians(&places.pair, &durations_s);
+        let hours = sweep.medians(&places.alike_in_hour, &durations_s);
+        let alike = sweep.medians(&places.alike, &durations_s);
         let (groups, speeds_mps): (Vec<u32>, Vec<f64>) =
-            (0..trips.len()).map(|row| speed(straight_m(trips, row), durations_s[row])).unzip();
+            (0..trips.len()).map(|row| speed(places.vehicle[row], straight_m(trips, row), durations_s[row])).unzip();
         let speeds = sweep.medians(&groups, &speeds_mps);
         let expect = |(place, row): (usize, &u32)| {
             let model_s = straight_m(trips, *row as usize)
                 .zip(speeds[place].of_at_least(1))
                 .map(|(straight_m, speed_mps)| straight_m / speed_mps);
-            expected(hours[place], pairs[place], model_s)
+            expected(hours[place], alike[place], model_s)
         };
         let expected = asked.iter().enumerate().map(expect).collect();
         let paths = sweep.medians(&places.pair, trips.path_m.values());
@@ -77,18 +77,19 @@ pub(super) fn straight_m(trips: &Trips, row: usize) -> Option<f64> {
     Some(trips.straight_m.value(row)).filter(|straight_m| is_known && *straight_m >= STRAIGHT_M_MIN)
 }
 
-/// Group and value of a trip's speed along its straight line, metres a second: all trips are one group.
-fn speed(straight_m: Option<f64>, duration_s: f64) -> (u32, f64) {
+/// Group and value of a trip's speed along its straight line, metres a second: all trips with a kind of vehicle are one
+/// group.
+fn speed(vehicle: u32, straight_m: Option<f64>, duration_s: f64) -> (u32, f64) {
     match straight_m {
-        Some(straight_m) if duration_s > 0.0 => (0, straight_m / duration_s),
+        Some(straight_m) if duration_s > 0.0 => (vehicle, straight_m / duration_s),
         _ => (NO_GROUP, 0.0),
     }
 }
 
-/// The expected duration, and of how many trips it is the median: the hour's where it has enough, else the pair's,
-/// drawn towards the model.
-fn expected(hour: Median, pair: Median, model_s: Option<f64>) -> Option<(f64, u32)> {
-    let group = if hour.trips >= HOUR_TRIPS_MIN { hour } else { pair };
+/// The expected duration, and of how many trips it is the median: the hour's where it has enough, else that of all
+/// hours, drawn towards the model.
+fn expected(hour: Median, all_hours: Median, model_s: Option<f64>) -> Option<(f64, u32)> {
+    let group = if hour.trips >= HOUR_TRIPS_MIN { hour } else { all_hours };
     match (group.of_at_least(1), model_s) {
         (None, None) => None,
         (None, Some(model_s)) => Some((model_s, 0)),

@@ -11,7 +11,6 @@ use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 
 use super::anomalies::Judge;
-use super::assignments::Assignments;
 use super::baseline::{Baseline, Usual};
 use super::places::Places;
 use super::table::Trips;
@@ -24,6 +23,8 @@ pub(super) struct Said<'a> {
     pub(super) places: &'a Places,
     pub(super) baseline: &'a Baseline,
     pub(super) promised: &'a [Option<i64>],
+    /// Courier, merchant and vehicle.
+    pub(super) assigned: &'a [ArrayRef; 3],
 }
 
 impl Said<'_> {
@@ -53,20 +54,17 @@ impl Said<'_> {
 pub(super) fn batch(
     said: &Said<'_>,
     zones: &Zones,
-    assignments: &Assignments,
     judge: &Judge<'_>,
     asked: &[u32],
 ) -> Result<RecordBatch, ArrowError> {
     let (trips, places) = (said.trips, said.places);
     let chosen = UInt32Array::from(asked.to_vec());
+    let [courier_id, merchant_id, vehicle] = said.assigned;
     let pick = |column: &dyn Array| take(column, &chosen, None);
     let rows = || asked.iter().map(|row| *row as usize);
     let numbers = |value: &dyn Fn(usize, usize) -> Option<f64>| -> ArrayRef {
         Arc::new(rows().enumerate().map(|(place, row)| value(place, row)).collect::<Float64Array>())
     };
-    let in_force: UInt32Array =
-        rows().map(|row| assignments.find(trips.device_id.value(row), trips.started_us(row))).collect();
-    let [courier_id, merchant_id, vehicle] = assignments.said(&in_force)?;
     let zone = |of: &[crate::zones::ZoneId]| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(rows().map(|row| zones.name(of[row]))))
     };
@@ -82,9 +80,9 @@ pub(super) fn batch(
         pick(&trips.trip_id)?,
         pick(&trips.revision)?,
         pick(&trips.device_id)?,
-        courier_id,
-        merchant_id,
-        vehicle,
+        pick(courier_id)?,
+        pick(merchant_id)?,
+        pick(vehicle)?,
         pick(&trips.hired)?,
         pick(&trips.started_at)?,
         pick(&trips.ended_at)?,

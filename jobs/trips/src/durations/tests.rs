@@ -232,6 +232,29 @@ fn the_bundle_in_force_says_whose_device_it_was() {
     assert_eq!(courier("never named"), None);
 }
 
+/// Fails if who walks is compared with who drives.
+#[test]
+fn only_trips_with_such_a_vehicle_are_compared() {
+    let by_car = assignment("d1", "ann", 0, None, 0);
+    let column = by_car.schema().index_of("vehicle").unwrap();
+    let mut columns = assignment("d2", "bob", 0, None, 0).columns().to_vec();
+    columns[column] = Arc::new(StringArray::from(vec!["foot"]));
+    let on_foot = RecordBatch::try_new(by_car.schema(), columns).unwrap();
+    let list = [
+        trip("car", 0, 10),
+        Trip { device: "d2", ..trip("foot", 0, 40) },
+        Trip { device: "d3", ..trip("unknown", 0, 20) },
+        trip("second car", 100, 10),
+        Trip { device: "d2", ..trip("second foot", 100, 10) },
+        Trip { device: "d3", ..trip("second unknown", 100, 10) },
+    ];
+    let assignments = [by_car, on_foot];
+    let rows = durations_of(&Inputs { trips: &[trips(&list)], assignments: &assignments, ..Inputs::default() });
+    let found = numbers(&rows, "expected_s");
+    let near = |row: usize, expected_s: f64| (found[row].unwrap() - expected_s).abs() < 1e-9;
+    assert!(near(3, 600.0) && near(4, 2_400.0) && near(5, 1_200.0), "{found:?}");
+}
+
 fn promise(device: &str, at_min: i64, from_min: Option<i64>) -> RecordBatch {
     let at = |minute: i64| Some(MONDAY_US + minute * MINUTE_US);
     let device: ArrayRef = Arc::new(StringArray::from(vec![device]));
