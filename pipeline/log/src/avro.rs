@@ -41,7 +41,7 @@ pub(crate) fn open(path: &Path, name: &str, topic: &Schema, rows: u64) -> Result
     }
     let Ok(reader) = ReaderBuilder::new().build(blocks.header.as_slice()) else {
         let cause = "the file's schema is not a record that can be read as columns".to_string();
-        return Ok((rows_total, Records::Rejected { reason: reason::WRONG_SCHEMA, cause }));
+        return Ok((rows_total, Records::Rejected { reason: reason::WRONG_SCHEMA, cause, found: String::new() }));
     };
     let records = match match_columns(topic, &reader.schema()) {
         Ok(columns) => Records::Decoded { batches: Box::new(blocks.decoded(rows).map_err(fail)?), columns },

@@ -11,7 +11,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 
 use crate::convert::{self, Column};
-use crate::gather::{Gathered, Place, Source};
+use crate::gather::{Gathered, Mismatch, Place, Source};
 use crate::identity::{FileIdentity, Prefix};
 use crate::screen::screen;
 use crate::{LogError, names, reason};
@@ -24,7 +24,7 @@ pub(crate) enum Records {
     /// By decoding; for each column of the topic the name of the file's.
     Decoded { batches: Batches, columns: Vec<Option<String>> },
     /// Not at all: each is rejected for the same reason.
-    Rejected { reason: &'static str, cause: String },
+    Rejected { reason: &'static str, cause: String, found: String },
 }
 
 /// For each column of the topic the name of the file's column, or why no record of the file can be read.
@@ -34,14 +34,14 @@ pub(crate) fn match_columns(topic: &Schema, file: &Schema) -> Result<Vec<Option<
     let missing = names::missing(topic, &positions);
     if !missing.is_empty() {
         let cause = format!("the file has no column {missing}");
-        return Err(Records::Rejected { reason: reason::MISSING_COLUMN, cause });
+        return Err(Records::Rejected { reason: reason::MISSING_COLUMN, cause, found: file_names.join(",") });
     }
     for (field, position) in topic.fields().iter().zip(&positions) {
         let Some(found) = position.map(|position| file.field(position)) else { continue };
         if !convert::fits(found.data_type(), field.data_type()) {
             let (name, from, to) = (found.name(), found.data_type(), field.data_type());
             let cause = format!("column {name} has type {from}, which does not fit {to}");
-            return Err(Records::Rejected { reason: reason::WRONG_SCHEMA, cause });
+            return Err(Records::Rejected { reason: reason::WRONG_SCHEMA, cause, found: file_names.join(",") });
         }
     }
     Ok(positions.iter().map(|position| position.map(|position| file_names[position].clone())).collect())
@@ -119,7 +119,7 @@ impl Source for ColumnarFile {
         if wanted == 0 {
             return Ok(0);
         }
-        let read = if let Records::Rejected { reason, cause } = &self.records {
+        let read = if let Records::Rejected { reason, cause, .. } = &self.records {
             for row in self.rows..self.rows + wanted as u64 {
                 gathered.reject(Some(&self.place), row, reason, cause);
             }
@@ -147,6 +147,11 @@ impl Source for ColumnarFile {
     fn bytes_read(&self) -> u64 {
         let share = u128::from(self.whole.bytes) * u128::from(self.rows) / u128::from(self.rows_total.max(1));
         u64::try_from(share).expect("a share of the file's bytes")
+    }
+
+    fn mismatch(&self) -> Option<Mismatch> {
+        let Records::Rejected { cause, found, .. } = &self.records else { return None };
+        Some(Mismatch { cause: cause.clone(), found: found.clone() })
     }
 }
 

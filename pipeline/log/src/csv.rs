@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use csv_core::{ReadRecordResult, Reader};
 
 use crate::convert::{Column, Times, from_text};
-use crate::gather::{Gathered, Place, Source};
+use crate::gather::{Gathered, Mismatch, Place, Source};
 use crate::identity::{FileIdentity, Prefix};
 use crate::lines::{Found, Lines, Quotes};
 use crate::screen::screen;
@@ -31,8 +31,9 @@ pub(crate) struct CsvFile {
     schema: SchemaRef,
     /// For each column of the topic the field of a record.
     positions: Vec<Option<usize>>,
-    /// Columns that the header lacks, comma separated.
+    /// Columns that the header lacks, and those that it names, comma separated.
     missing: String,
+    named: String,
     fields: Fields,
     field_count: usize,
     record: Vec<u8>,
@@ -72,6 +73,7 @@ impl CsvFile {
             place: Place { file: name.to_string(), unit: "record" },
             schema: schema.clone(),
             missing: names::missing(schema, &positions),
+            named: names.join(","),
             positions,
             fields,
             field_count: names.len(),
@@ -145,6 +147,11 @@ impl Source for CsvFile {
 
     fn bytes_read(&self) -> u64 {
         self.lines.read.bytes
+    }
+
+    fn mismatch(&self) -> Option<Mismatch> {
+        let cause = || format!("the header does not name {}", self.missing);
+        (!self.missing.is_empty()).then(|| Mismatch { cause: cause(), found: self.named.clone() })
     }
 }
 

@@ -43,6 +43,18 @@ pub enum LogError {
         /// What is wrong.
         cause: String,
     },
+    /// No record of a file can become a row, since its columns are not the topic's.
+    #[error("input file {file}: {cause}; its columns are {found}; name those that are needed {needed}")]
+    Columns {
+        /// Name of the file.
+        file: String,
+        /// What is wrong.
+        cause: String,
+        /// Names of the file's columns.
+        found: String,
+        /// The columns that a record needs, with their other spellings.
+        needed: String,
+    },
     /// The topic has a column that the file log cannot fill.
     #[error("column {column} has type {data_type}, which a file log cannot fill; read this topic from another log")]
     Column {
@@ -152,6 +164,7 @@ impl LogError {
             | Self::NotInput { .. }
             | Self::File { .. }
             | Self::Format { .. }
+            | Self::Columns { .. }
             | Self::Column { .. }
             | Self::Topic { .. }
             | Self::Unregistered { .. }

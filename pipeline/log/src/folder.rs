@@ -2,7 +2,8 @@
 //! number in it.
 //!
 //! Hidden files (names that start with a dot) and names that end in `.partial` are passed over. Files must not change
-//! while they are read; the list of files and their formats are looked at once, when the log is opened.
+//! while they are read; the list of files and their formats are looked at once, when the log is opened. One file alone
+//! can be a log too, and then it may be GPX: in a folder the unnamed tracks of two such files would be one device.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use schemas::Offset;
 use crate::columnar::{ColumnarFile, guarded};
 use crate::csv::CsvFile;
 use crate::gather::{Gathered, Source};
+use crate::gpx::GpxFile;
 use crate::identity::{FileIdentity, LogIdentity, Prefix};
 use crate::ndjson::NdjsonFile;
 use crate::{LogBatch, LogError, LogReader, avro, names, parquet};
@@ -51,6 +53,31 @@ enum Format {
     Csv,
     Parquet,
     Avro,
+    Gpx,
+}
+
+/// Formats by the endings of their files, and what a record of each is called. A folder holds all but the last.
+const FORMATS: [(&str, Format, &str); 5] = [
+    ("csv", Format::Csv, "record"),
+    ("ndjson", Format::Ndjson, "line"),
+    ("parquet", Format::Parquet, "row"),
+    ("avro", Format::Avro, "row"),
+    ("gpx", Format::Gpx, "point"),
+];
+
+/// Longest list of columns in an error, bytes: a file without a header names its first record.
+const FOUND_BYTES_MAX: usize = 300;
+
+impl Format {
+    fn of(path: &Path) -> Option<Self> {
+        let ending = path.extension()?.to_str()?;
+        FORMATS.iter().find(|(known, ..)| ending.eq_ignore_ascii_case(known)).map(|(_, format, _)| *format)
+    }
+
+    /// What a record is called.
+    fn unit(self) -> &'static str {
+        FORMATS.iter().find(|(_, format, _)| *format == self).map_or("record", |(.., unit)| unit)
+    }
 }
 
 /// Where to go on in a file: the records read and the hash of the bytes read.
@@ -82,6 +109,65 @@ impl FolderLog {
             log.resume(identity, offset)?;
         }
         Ok(log)
+    }
+
+    /// Endings of files that [`FolderLog::of_file`] reads.
+    pub fn file_endings() -> impl Iterator<Item = &'static str> {
+        FORMATS.iter().map(|(ending, ..)| *ending)
+    }
+
+    /// Opens one file as a log of its own, at its first record.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is of no known format, or none of whose records can become a row because of its
+    /// columns ([`LogError::Columns`]).
+    pub fn of_file(path: &Path, schema: SchemaRef) -> Result<Self, LogError> {
+        names::check_topic(&schema)?;
+        let not_input = || LogError::NotInput { path: path.to_path_buf() };
+        let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(not_input)?.to_string();
+        let format = Format::of(path).ok_or_else(not_input)?;
+        let metadata = fs::metadata(path).map_err(LogError::file(&name))?;
+        if !metadata.is_file() {
+            return Err(not_input());
+        }
+        let mut log = Self {
+            folder: path.parent().unwrap_or(Path::new("")).to_path_buf(),
+            schema,
+            files: vec![InputFile { name, format, bytes: metadata.len() }],
+            next_file: 1,
+            finished: Vec::new(),
+            current: None,
+            position: 0,
+            bytes_finished: 0,
+            failed: None,
+        };
+        let source = log.open_file(&log.files[0], None)?;
+        if let Some(mut mismatch) = source.mismatch() {
+            if mismatch.found.len() > FOUND_BYTES_MAX {
+                mismatch.found.truncate(mismatch.found.floor_char_boundary(FOUND_BYTES_MAX));
+                mismatch.found.push_str("...");
+            }
+            let (file, needed) = (log.files[0].name.clone(), names::needed(&log.schema));
+            return Err(LogError::Columns { file, cause: mismatch.cause, found: mismatch.found, needed });
+        }
+        log.current = Some(source);
+        Ok(log)
+    }
+
+    /// Where a record that was read lies, for people: its file, and its line, record, row or point from 1.
+    pub fn place_of(&self, offset: Offset) -> String {
+        let mut row = offset.0;
+        let mut index = 0;
+        for finished in &self.finished {
+            let rows = i64::try_from(finished.rows).unwrap_or(i64::MAX);
+            if row < rows {
+                break;
+            }
+            row -= rows;
+            index += 1;
+        }
+        let file = &self.files[index.min(self.files.len() - 1)];
+        format!("{}, {} {}", file.name, file.format.unit(), row + 1)
     }
 
     /// Checks that everything read before is still there and stands after it.
@@ -151,6 +237,7 @@ impl FolderLog {
                 let records = guarded(name, || avro::open(&path, name, schema, rows))?;
                 Box::new(ColumnarFile::open(&path, name, schema, rows, read, records)?)
             }
+            Format::Gpx => Box::new(GpxFile::open(&path, name, schema)?),
         })
     }
 
@@ -235,12 +322,9 @@ fn list(folder: &Path) -> Result<Vec<InputFile>, LogError> {
         if name.starts_with('.') || name.ends_with(".partial") {
             continue;
         }
-        let format = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("ndjson") => Format::Ndjson,
-            Some("csv") => Format::Csv,
-            Some("parquet") => Format::Parquet,
-            Some("avro") => Format::Avro,
-            _ => return Err(LogError::NotInput { path }),
+        let format = match Format::of(&path) {
+            None | Some(Format::Gpx) => return Err(LogError::NotInput { path }),
+            Some(format) => format,
         };
         let metadata = fs::metadata(&path).map_err(LogError::file(&name))?;
         if !metadata.is_file() {

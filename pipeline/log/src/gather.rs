@@ -19,6 +19,19 @@ pub(crate) trait Source: Send {
 
     /// Bytes that the records read so far take, about.
     fn bytes_read(&self) -> u64;
+
+    /// Why no record of the file can become a row, if its columns already tell.
+    fn mismatch(&self) -> Option<Mismatch> {
+        None
+    }
+}
+
+/// Columns of a file that are not those of its topic.
+pub(crate) struct Mismatch {
+    /// What is wrong with them.
+    pub(crate) cause: String,
+    /// Names of the file's columns, comma separated.
+    pub(crate) found: String,
 }
 
 /// Where records lie, for people.

@@ -1,4 +1,4 @@
-//! Partitioned logs: a folder of files read as one log, and an in-memory log with transactions.
+//! Partitioned logs: a folder of files read as one log, or one file alone, and an in-memory log with transactions.
 //!
 //! A record either becomes a row in the topic's schema or a [`Reject`] that says why not; bad input never fails a
 //! batch, and each record keeps its offset either way. A [`LogIdentity`] remembers what was read, so that a restart
@@ -13,6 +13,7 @@ mod csv;
 mod error;
 mod folder;
 mod gather;
+mod gpx;
 pub mod group;
 mod identity;
 mod json;

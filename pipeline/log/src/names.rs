@@ -43,6 +43,16 @@ pub(crate) fn missing(topic: &Schema, positions: &[Option<usize>]) -> String {
     missing.map(|(field, _)| field.name().as_str()).collect::<Vec<_>>().join(",")
 }
 
+/// The columns that each record of the topic needs, for people: with their other spellings.
+pub(crate) fn needed(topic: &Schema) -> String {
+    let names = missing(topic, &vec![None; topic.fields().len()]);
+    let with_spellings = |name: &str| match SPELLINGS.iter().find(|(known, _)| *known == name) {
+        Some((_, others)) => format!("{name} (or {})", others.join(", ")),
+        None => name.to_string(),
+    };
+    names.split(',').map(with_spellings).collect::<Vec<_>>().join(", ")
+}
+
 /// Refuses topics with columns of types that no file format here can fill.
 pub(crate) fn check_topic(topic: &Schema) -> Result<(), LogError> {
     use DataType::{Binary, Boolean, Float64, Int32, Int64, Utf8};
@@ -76,6 +86,11 @@ mod tests {
         let pings = topics::pings();
         assert_eq!(missing(&pings, &positions(&pings, &names("vehicle_id,lng"))), "time,lat");
         assert_eq!(missing(&pings, &positions(&pings, &names("id,datetime,lat,long"))), "");
+        assert_eq!(
+            needed(&pings),
+            "device_id (or device, vehicle_id, id), time (or timestamp, event_time, datetime), lat (or latitude), \
+             lon (or lng, long, longitude)"
+        );
         let transactions = topics::transactions();
         assert_eq!(missing(&transactions, &positions(&transactions, &names("kind"))), "received_at");
     }

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, StringArray};
 use proptest::prelude::*;
 
 use super::*;
@@ -273,4 +274,45 @@ proptest! {
         prop_assert_eq!(log.position().0, end);
         prop_assert_eq!(joined(batches, &schema), expected);
     }
+}
+
+/// Fails when a file alone is read otherwise than in its folder, or when its neighbours are read too.
+#[test]
+fn one_file_alone_is_a_log() {
+    let csv = "device,time,lat,lon\na,2026-03-01T10:00:00Z,53,-6\na,never,53,-6\na,2026-03-01T10:00:01Z,53,-6\n";
+    let folder = Folder::new(&[("a.csv", csv.as_bytes()), ("b.csv", csv.as_bytes()), ("c.CSV", csv.as_bytes())]);
+    for name in ["a.csv", "c.CSV"] {
+        let mut log = FolderLog::of_file(&folder.path().join(name), pings()).unwrap();
+        let read = read_all(&mut log, 2, &pings());
+        assert_eq!((read.rows.num_rows(), read.rejects.len()), (2, 1));
+        assert_eq!(
+            read.rejects[0].detail,
+            format!("{name}, record 2: column time has a value that its type cannot hold")
+        );
+        assert_eq!(log.place_of(Offset(2)), format!("{name}, record 3"));
+        assert_eq!(log.progress(), (csv.len() as u64, csv.len() as u64));
+    }
+    let mut both = folder.open(pings());
+    while both.poll(10).unwrap().is_some() {}
+    assert_eq!(
+        [2, 3, 5].map(|offset| both.place_of(Offset(offset))),
+        ["a.csv, record 3", "b.csv, record 1", "b.csv, record 3"]
+    );
+}
+
+/// Rejecting record by record would say the same a million times, and not which columns there are.
+#[test]
+fn a_file_alone_without_the_columns_of_its_topic_is_refused_with_those_it_has() {
+    let folder =
+        Folder::new(&[("a.csv", b"imei,when\n1,2\n"), ("b.csv", "x".repeat(1_000).as_bytes()), ("c.xlsx", b"")]);
+    let error = |name: &str| FolderLog::of_file(&folder.path().join(name), pings()).err().unwrap().to_string();
+    let expected = "input file a.csv: the header does not name device_id,time,lat,lon; its columns are imei,when; name \
+        those that are needed device_id (or device, vehicle_id, id), ";
+    assert!(error("a.csv").starts_with(expected), "{}", error("a.csv"));
+    assert!(error("b.csv").contains(&format!("its columns are {}...;", "x".repeat(300))));
+    assert!(error("c.xlsx").contains("not an input file") && error("d.csv").contains("d.csv"));
+    assert!(matches!(FolderLog::of_file(&folder.path(), pings()), Err(LogError::NotInput { .. })));
+    let rows = RecordBatch::try_from_iter([("lat", Arc::new(StringArray::from(vec!["53"])) as _)]).unwrap();
+    folder.write("e.parquet", &parquet_file(&rows));
+    assert!(error("e.parquet").contains("the file has no column device_id,time,lon; its columns are lat;"));
 }
