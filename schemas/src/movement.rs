@@ -17,8 +17,17 @@ pub const GEOPARQUET: &str = "geo";
 
 /// A column of line strings.
 pub fn line_column(name: &str, comment: &str) -> Field {
+    geometry_column(name, "LineString", comment)
+}
+
+/// A column of points.
+pub fn point_column(name: &str, comment: &str) -> Field {
+    geometry_column(name, "Point", comment)
+}
+
+fn geometry_column(name: &str, kind: &str, comment: &str) -> Field {
     let mut field = optional(name, DataType::Binary, comment);
-    field.metadata_mut().insert(GEOMETRY.to_string(), "LineString".to_string());
+    field.metadata_mut().insert(GEOMETRY.to_string(), kind.to_string());
     field
 }
 

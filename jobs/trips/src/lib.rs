@@ -3,7 +3,8 @@
 //! track and cuts it into stops and trips; what it left out is a fault, with its reason too.
 //!
 //! Beside them stand the published stop detectors ([`profiles`]) and the rule that compares stops with the truth
-//! ([`matching`]), which take whole tracks.
+//! ([`matching`]), which take whole tracks; and what shows people their own: recordings of many devices ([`recording`]),
+//! the durations of trips ([`histogram`]) and a drawing ([`picture`]).
 //!
 //! From the trips of a lake [`durations`] computes how long they took against what was to be expected, by [`zones`].
 //!
@@ -11,11 +12,15 @@
 //! rows, whatever the batch borders.
 
 pub mod durations;
+pub mod histogram;
 pub mod journeys;
 pub mod matching;
+pub mod picture;
 pub mod profiles;
 pub mod zones;
+pub mod recording;
 
+mod between;
 mod clean;
 mod device;
 mod fix;
@@ -35,12 +40,13 @@ mod units;
 mod vehicle;
 mod way;
 mod whole;
+pub mod words;
 
 pub use metric::{Place, geodesic_m, leg_m};
 pub use operator::{Operator, Row};
-pub use rows::{stop_rows, trip_rows};
+pub use rows::{stop_rows, trip_rows, with_points};
 pub use segment::{Close, Doing, Event, Gap, StopEnded, TripEnded};
 pub use sighting::{Reason, Sighting};
 pub use unit::{FixesUnit, TripsUnit};
 pub use vehicle::VehicleSeen;
-pub use whole::{Found, whole_track};
+pub use whole::{Found, Method, whole_track};

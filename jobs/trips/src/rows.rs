@@ -6,7 +6,7 @@ use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
     TimestampMicrosecondArray,
 };
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use schemas::ids::MovementId;
 use schemas::movement;
@@ -218,10 +218,12 @@ fn vehicle_columns(said: &[VehicleSeen], devices: StringArray) -> Vec<ArrayRef> 
     ]
 }
 
+/// Byte order of well-known binary (OGC 06-103r4, 8.2).
+const LITTLE_ENDIAN: u8 = 1;
+
 /// A line string as well-known binary (OGC 06-103r4, 8.2), little-endian, longitude before latitude. A line needs two
 /// points: who comes back to where he began has one twice.
 fn line_wkb(line: &[Place]) -> Vec<u8> {
-    const LITTLE_ENDIAN: u8 = 1;
     const LINE_STRING: u32 = 2;
     let again = line.first().filter(|_| line.len() == 1);
     let points = line.iter().chain(again);
@@ -232,6 +234,32 @@ fn line_wkb(line: &[Place]) -> Vec<u8> {
     wkb.extend(count.to_le_bytes());
     wkb.extend(points.flat_map(|place| [place.lon, place.lat]).flat_map(f64::to_le_bytes));
     wkb
+}
+
+/// A point as well-known binary, as [`line_wkb`].
+fn point_wkb(lat: f64, lon: f64) -> Vec<u8> {
+    const POINT: u32 = 1;
+    let mut wkb = vec![LITTLE_ENDIAN];
+    wkb.extend(POINT.to_le_bytes());
+    wkb.extend([lon, lat].into_iter().flat_map(f64::to_le_bytes));
+    wkb
+}
+
+/// Rows of stops with their places as points too, in a last column `point`: for files that maps read.
+///
+/// # Errors
+/// Rows without the columns `lat` and `lon`.
+pub fn with_points(stops: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let numbers = |name: &str| {
+        let column = stops.column_by_name(name).and_then(|column| column.as_any().downcast_ref::<Float64Array>());
+        column.ok_or_else(|| ArrowError::SchemaError(format!("rows of stops have no column {name}")))
+    };
+    let places = numbers("lat")?.values().iter().zip(numbers("lon")?.values());
+    let points: BinaryArray = places.map(|(lat, lon)| Some(point_wkb(*lat, *lon))).collect();
+    let mut fields: Vec<FieldRef> = stops.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(movement::point_column("point", "its place: WKB point, longitude before latitude")));
+    let columns = stops.columns().iter().cloned().chain([Arc::new(points) as ArrayRef]);
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns.collect())
 }
 
 /// Stops of a whole track as rows of the table without its source columns.

@@ -23,7 +23,7 @@ mod rows;
 pub use rows::{Close, Event, Gap, StopEnded, TripEnded};
 
 /// Shortest time over which a speed is measured from positions: below it their error is most of it.
-const SPEED_US_MIN: i64 = 5 * SECOND_US;
+pub(crate) const SPEED_US_MIN: i64 = 5 * SECOND_US;
 
 /// A trip that has not ended.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,8 +1,11 @@
-//! Our own profile over a whole recorded track: the same operator as over a log, read to the end.
+//! A whole recorded track: the same operator as over a log, read to the end, or a published detector.
 
+use crate::between::stops_and_trips;
 use crate::device::{Device, Said};
+use crate::profiles::Profile;
 use crate::segment::{Event, StopEnded, TripEnded};
 use crate::sighting::{Reason, Sighting};
+use crate::track::Fix;
 
 /// What a track holds. Of each stop and trip the last revision is there.
 #[derive(Debug, Default, Clone, PartialEq)]
@@ -20,18 +23,46 @@ impl Found {
         match said {
             Said::Fault(fix, reason) => self.faults.push((fix, reason)),
             Said::Ended(Event::Stop(stop)) => {
-                self.stops.retain(|other| other.start_us != stop.start_us);
+                if stop.revision > 1 {
+                    self.stops.retain(|other| other.start_us != stop.start_us);
+                }
                 self.stops.push(stop);
             }
             Said::Ended(Event::Trip(trip)) => {
-                self.trips.retain(|other| other.start_us != trip.start_us);
+                if trip.revision > 1 {
+                    self.trips.retain(|other| other.start_us != trip.start_us);
+                }
                 self.trips.push(*trip);
             }
         }
     }
 }
 
-/// Stops, trips and faults of one device's fixes in the order of their arrival.
+/// How stops and trips are found in a whole track.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Method {
+    /// By our own operator, which also cleans.
+    Own,
+    /// By a published detector of stops; trips are what lies between them.
+    Published(Profile),
+}
+
+impl Method {
+    /// Stops, trips and faults of one device's fixes in the order of their arrival.
+    pub fn find(&self, fixes: impl IntoIterator<Item = Sighting>) -> Found {
+        let profile = match self {
+            Self::Own => return whole_track(fixes),
+            Self::Published(profile) => profile,
+        };
+        let fix = |fix: Sighting| {
+            let Sighting { time_us, place, accuracy_m, .. } = fix.sound();
+            Fix { time_us, lat: place.lat, lon: place.lon, accuracy_m }
+        };
+        stops_and_trips(profile, fixes.into_iter().map(fix).collect())
+    }
+}
+
+/// Stops, trips and faults of one device's fixes in the order of their arrival, by our own profile.
 pub fn whole_track(fixes: impl IntoIterator<Item = Sighting>) -> Found {
     let (mut device, mut found) = (Device::default(), Found::default());
     for fix in fixes {

@@ -218,7 +218,7 @@ fn fixes_and_letters_are_the_same_without_devices() {
     let mut pings = morning();
     pings.insert(7, Ping { lat: None, ..ping() });
     let input = input(0, &pings);
-    let whole = run(&[input.clone()]);
+    let whole = run(std::slice::from_ref(&input));
     let mut alone = Vec::new();
     FixesUnit::default().process(&input, &mut alone).unwrap();
     for name in [PINGS, DEAD_LETTERS] {
