@@ -28,6 +28,7 @@ mod snapshot;
 mod sql;
 mod summary;
 mod topics;
+mod trips_command;
 mod wiring;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ enum Command {
     Run(run::RunArgs),
     Job(job::JobArgs),
     Sql(sql::SqlArgs),
+    Trips(trips_command::TripsArgs),
     Decode(decode_command::DecodeArgs),
     Maintain(maintain::MaintainArgs),
     Topics(topics::TopicsArgs),
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Job(args) => job::run(&args),
         Command::Sql(args) => sql::run(&args),
+        Command::Trips(args) => trips_command::run(&args),
         Command::Decode(args) => decode_command::run(&args),
         Command::Maintain(args) => maintain::run(&args),
         Command::Topics(args) => topics::run(&args),

@@ -1,10 +1,10 @@
 //! `till sql`: questions to the lake, in a statement, a script or at a prompt. Answers go to standard output or to a
 //! file. It only reads: the lake's session refuses everything else.
 
-mod answer;
-mod cells;
+pub mod answer;
+pub mod cells;
 mod command;
-mod destination;
+pub mod destination;
 mod explain;
 mod interactive;
 mod split;

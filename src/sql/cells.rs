@@ -98,7 +98,7 @@ fn is_number(data_type: &DataType) -> bool {
 }
 
 /// A terminal must not obey what a table says, so control characters other than line ends are spelled out.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let is_obeyed = |sign: char| sign.is_control() && sign != '\n';
     if !text.contains(is_obeyed) {
         return text.to_string();

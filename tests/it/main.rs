@@ -15,4 +15,5 @@ mod python;
 mod recorded;
 mod repository;
 mod support;
+mod trips_command;
 mod trips_golden;
