@@ -17,8 +17,8 @@ pub mod journeys;
 pub mod matching;
 pub mod picture;
 pub mod profiles;
-pub mod zones;
 pub mod recording;
+pub mod zones;
 
 mod between;
 mod clean;
