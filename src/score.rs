@@ -26,6 +26,8 @@ const TOLERANCE_S: i64 = 120;
 const MICROSECONDS_A_SECOND: i64 = 1_000_000;
 
 const TELEPORTS: &str = "SELECT device_id, event_time, event_time AS same FROM ping_faults WHERE reason = 'teleport'";
+const DETOURS: &str =
+    "SELECT device_id, started_at, ended_at FROM trip_durations_current WHERE array_has(anomalies, 'detour')";
 const FOUND: &str = "SELECT device_id, started_at, ended_at FROM trips_current ORDER BY device_id, started_at";
 
 /// How well trips were found.
@@ -53,15 +55,24 @@ pub struct Score {
     pub clean_trips: usize,
     /// See `clean_trips`.
     pub clean_trips_flagged: usize,
+    /// Hired rides that went a long way round, and how many of them are found trips that are said to be detours.
+    pub detours: usize,
+    /// See `detours`.
+    pub detours_found: usize,
+    /// Found trips that are no such ride, and how many of them are said to be detours.
+    pub direct_trips: usize,
+    /// See `direct_trips`.
+    pub direct_trips_flagged: usize,
 }
 
 /// A line of the truth about drives.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 struct Drive {
     device_id: String,
     started_at: Timestamp,
     ended_at: Timestamp,
     hired: Option<bool>,
+    detour: bool,
 }
 
 /// A line of the truth about jumps.
@@ -89,12 +100,15 @@ pub async fn of(session: &Session, truth: &Path) -> Result<Option<Score>, Failur
     for drive in read::<Drive>(&path)?.into_iter().filter(|drive| drive.ended_at.as_microsecond() <= end_us) {
         drives.entry(drive.device_id.clone()).or_default().push(drive);
     }
+    let round = |drives: &[Drive]| drives.iter().filter(|drive| drive.detour).cloned().collect::<Vec<_>>();
+    let detours: Journeys = drives.iter().map(|(device, drives)| (device.clone(), journeys(round(drives)))).collect();
     let true_ones = drives.into_iter().map(|(device, drives)| (device, journeys(drives))).collect();
     let jumps = read::<Jump>(&truth.join("jumps.ndjson"))?.into_iter();
     let jumps = jumps.map(|jump| (jump.device_id, jump.time.as_microsecond())).collect();
     let teleports = journeys_of(session, TELEPORTS).await?.into_iter();
     let teleports = teleports.flat_map(|(device, at)| at.into_iter().map(move |at| (device.clone(), at.start_us)));
-    Ok(Some(Score::of(&true_ones, &found).with_jumps(&found, &jumps, &teleports.collect())))
+    let score = Score::of(&true_ones, &found).with_jumps(&found, &jumps, &teleports.collect());
+    Ok(Some(score.with_detours(&found, &detours, &journeys_of(session, DETOURS).await?)))
 }
 
 /// Every line of a file of the truth.
@@ -182,6 +196,27 @@ impl Score {
             ..self
         }
     }
+
+    /// `flagged` are those found trips that are said to be detours.
+    fn with_detours(self, found: &Journeys, detours: &Journeys, flagged: &Journeys) -> Self {
+        let near = |one: &Journey, other: &Journey| {
+            (one.start_us - other.start_us).abs() <= TOLERANCE_S * MICROSECONDS_A_SECOND
+        };
+        let count = |journeys: &Journeys, of: &Journeys, is_among: bool| {
+            let among = |device: &String, journey: &Journey| {
+                of.get(device).is_some_and(|others| others.iter().any(|other| near(journey, other)))
+            };
+            let each = journeys.iter().flat_map(|(device, all)| all.iter().map(move |journey| (device, journey)));
+            each.filter(|(device, journey)| among(device, journey) == is_among).count()
+        };
+        Self {
+            detours: detours.values().map(Vec::len).sum(),
+            detours_found: count(detours, flagged, true),
+            direct_trips: count(found, detours, false),
+            direct_trips_flagged: count(flagged, detours, false),
+            ..self
+        }
+    }
 }
 
 /// Of how far off, seconds; 0 of nothing.
@@ -200,7 +235,7 @@ mod tests {
 
     fn drive(start_s: i64, end_s: i64, hired: Option<bool>) -> Drive {
         let at = |second| Timestamp::from_second(second).unwrap();
-        Drive { device_id: "d".to_string(), started_at: at(start_s), ended_at: at(end_s), hired }
+        Drive { device_id: "d".to_string(), started_at: at(start_s), ended_at: at(end_s), hired, detour: false }
     }
 
     #[test]
@@ -235,5 +270,10 @@ mod tests {
         let score = score.with_jumps(&found, &moments(&[("a", 500), ("a", 5_000)]), &moments(&[("a", 500), ("b", 7)]));
         assert_eq!((score.jumps, score.jumps_found), (2, 1));
         assert_eq!((score.clean_trips, score.clean_trips_flagged), (1, 1));
+        let detours = BTreeMap::from([("a".to_string(), vec![journey(0, 1_000), journey(9_000, 9_900)])]);
+        let flagged = found.clone();
+        let score = score.with_detours(&found, &detours, &flagged);
+        assert_eq!((score.detours, score.detours_found), (2, 1));
+        assert_eq!((score.direct_trips, score.direct_trips_flagged), (1, 1));
     }
 }

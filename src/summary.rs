@@ -266,6 +266,10 @@ impl Summary {
             line(text, format!("  {jumps_found} of {jumps} jumps of receivers were left out as teleports"));
             line(text, format!("  of {clean_trips} trips without a jump {clean_trips_flagged} have a teleport"));
         }
+        if let Some(Score { detours, detours_found, direct_trips, direct_trips_flagged, .. }) = score {
+            line(text, format!("  {detours_found} of {detours} detours of taxis were noticed"));
+            line(text, format!("  of {direct_trips} other trips {direct_trips_flagged} are said to be a detour"));
+        }
         let left_out: i64 = faults.values().sum();
         line(text, format!("  {left_out} fixes were left out"));
         for (reason, fixes) in faults {

@@ -215,7 +215,7 @@ fn only_the_first_start_of_a_writer_needs_the_registry() {
     site.publish(&[&TOWN[..], &["--days", "1"]].concat());
     site.run_to_the_end("one", CATCH_UP_S);
     let kept = fs::read_dir(site.state().join("registry")).unwrap().count();
-    assert_eq!(kept, 8, "four topics that are published to, and four more that units write");
+    assert_eq!(kept, 12, "four topics that are published to, and eight more that units write");
     registry.stop().unwrap();
 
     site.publish(&[&TOWN[..], &["--days", "2"]].concat());
