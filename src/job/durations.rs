@@ -54,12 +54,7 @@ pub(super) fn compute(site: &Site<'_>, session: &Session) -> Result<Vec<RecordBa
     let trips = site.query(session, &trips_sql(since_us))?;
     let marks = marks(site, session, first_us)?;
     let assignments = site.query(session, ASSIGNMENTS)?;
-    let inputs = Inputs {
-        trips: &trips,
-        assignments: &assignments,
-        marks: &marks,
-        promises: promises.as_ref().map(std::slice::from_ref).unwrap_or_default(),
-    };
+    let inputs = Inputs { trips: &trips, assignments: &assignments, marks: &marks, promises: promises.as_slice() };
     Ok(vec![trip_durations(&inputs, &zones).map_err(Failure::failed)?])
 }
 

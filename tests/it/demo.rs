@@ -65,6 +65,24 @@ fn the_money_adds_up() {
     assert_eq!(sums[0]["owed"], money[0]["owed_to_merchants"]);
 }
 
+/// The default town of 40 merchants has 103 jumps and 23 detours a day, of which 102 and 22 are noticed; a small one has
+/// few of each.
+#[test]
+fn trips_jumps_and_detours_are_found() {
+    let copy = two_days().copy();
+    let summary = demo(copy.path(), &["--json"]).with_exit(0).json();
+    let score = &summary["roads"]["score"];
+    let share = |part: &str, whole: &str| score[part].as_f64().unwrap() / score[whole].as_f64().unwrap();
+    assert!(score["precision"].as_f64() > Some(0.8) && score["recall"].as_f64() > Some(0.7), "{score}");
+    assert!(
+        score["start_error_s"][0].as_f64() < Some(30.0) && score["end_error_s"][0].as_f64() < Some(30.0),
+        "{score}"
+    );
+    assert!(share("jumps_found", "jumps") > 0.9 && share("clean_trips_flagged", "clean_trips") <= 0.01, "{score}");
+    assert!(share("detours_found", "detours") >= 0.8, "{score}");
+    assert!(share("direct_trips_flagged", "direct_trips") <= 0.01, "{score}");
+}
+
 /// Starting at the first row, or writing rows of a replay, would show here.
 #[test]
 fn a_second_run_goes_on_at_the_end_and_doubles_nothing() {

@@ -114,11 +114,11 @@ fn kept(fixes: impl Iterator<Item = Sighting>, found: &Found) -> Vec<Seen> {
 
 fn head(svg: &mut Svg, device: &str, width: f64, found: &Found) {
     let Found { trips, stops, faults } = found;
-    let path_m: f64 = trips.iter().map(|trip| trip.path_m.0).sum();
+    let distance_m: f64 = trips.iter().map(|trip| trip.distance_m.0).sum();
     let mut told = format!(
         "{}, {}, {}",
         words::counted(trips.len() as u64, "trip", "trips"),
-        words::length(path_m),
+        words::length(distance_m),
         words::counted(stops.len() as u64, "stop", "stops"),
     );
     if !faults.is_empty() {
@@ -253,8 +253,8 @@ fn trip_words(number: usize, trip: &TripEnded) -> String {
         "trip {number}: {} UTC, {} (h:mm:ss), {} ± {}, {}, ended by {}",
         words::span(trip.start_us, trip.end_us),
         words::duration(trip.end_us - trip.start_us),
-        words::length(trip.path_m.0),
-        words::length(trip.path_m.1),
+        words::length(trip.distance_m.0),
+        words::length(trip.distance_m.1),
         words::counted(trip.stops.into(), "stop", "stops"),
         trip.close.code(),
     )
