@@ -8,7 +8,7 @@
 //! the fewer trips there are. All of that among trips with the same kind of vehicle, since who walks would look late
 //! beside taxis; vehicles that nobody named are one kind.
 //!
-//! Medians come from one sweep over time for each grouping ([`medians`]): O(n log n) time, and some 30 bytes a trip
+//! Medians come from one sweep over time for each grouping (`medians`): O(n log n) time, and some 30 bytes a trip
 //! beside the input for as long as the sweep lasts. The order of rows and batches makes no difference.
 //!
 //! It may depend on Arrow, `schemas` and this crate's zones. It refuses clocks, files and the lake: what it is told in
