@@ -23,6 +23,8 @@ use crate::group::{Bounds, GroupError, Remedy};
 /// One attempt to reach a broker, and how many: 5 s in all, so that a wrong address is told soon.
 const ATTEMPT: Duration = Duration::from_millis(500);
 const ATTEMPTS: usize = 10;
+/// Time to take in events that are there.
+const HEARING: Duration = Duration::from_millis(5);
 /// One wait for a topic to appear, and how many: brokers learn of a new topic one after the other.
 const APPEARANCE: Duration = Duration::from_millis(100);
 const APPEARANCES: usize = 50;
@@ -58,8 +60,7 @@ impl Observer {
             if consumer.client().fetch_cluster_id(ATTEMPT).is_some() {
                 return Ok(observer);
             }
-            // What librdkafka found out comes as events.
-            while consumer.poll(Duration::ZERO).is_some() {}
+            observer.hear();
             if let Some((error, _)) = consumer.context().trouble()
                 && remedy(&error).is_final()
             {
@@ -77,6 +78,12 @@ impl Observer {
 
     pub(super) fn consumer(&self) -> &BaseConsumer<ObserverContext> {
         self.consumer.as_ref().expect("the consumer is taken away by drop alone")
+    }
+
+    /// Takes in what librdkafka has found out, which comes as events. A poll that may not wait ends after one event,
+    /// also one that it hands to the context, and each failed connection leaves several.
+    fn hear(&self) {
+        while self.consumer().poll(HEARING).is_some() {}
     }
 
     /// What the brokers say about all topics.
@@ -143,7 +150,7 @@ impl Observer {
     pub(super) fn membership(&self, group: &str) -> Result<Option<Membership>, GroupError> {
         let doing = || format!("asking what the members of the group {group} hold");
         // What happened to connections since the last question is of no interest, and would be kept.
-        while self.consumer().poll(Duration::ZERO).is_some() {}
+        self.hear();
         let described = self.consumer().fetch_group_list(Some(group), self.call_timeout.min(DESCRIPTION));
         let described = described.map_err(|error| failed(doing(), &error))?;
         Membership::of_stable(described.groups()).map_err(|error| found(doing(), error.to_string(), Remedy::Retry))
