@@ -39,7 +39,11 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let zones = Some(input.join("bundles/zones.geojson")).filter(|zones| zones.is_file());
-    job::execute(&[JobName::TripDurations], &config, &JobOptions { zones, ..JobOptions::default() })?;
+    job::execute(
+        &[JobName::TripDurations, JobName::PaymentPlaces],
+        &config,
+        &JobOptions { zones, ..JobOptions::default() },
+    )?;
     let summary = summary::of(&config.lake, &args.dir.join("truth"))?;
     let text = summary.text(&args.dir);
     let reports = args.dir.join("reports");

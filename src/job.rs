@@ -3,14 +3,18 @@
 //! again, killed, or started twice. What is computed is decided in the crates under `jobs/`.
 
 mod durations;
+mod payment_places;
 mod promises;
 
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::TimestampMicrosecondType;
 use clap::{Args, ValueEnum};
 use lake::{Lake, Session};
 use schemas::Offset;
+use schemas::topics::timestamp;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
@@ -23,12 +27,14 @@ use crate::wiring::{job_lock, open_lake, start_runtime};
 /// Time zone of clocks where zones name none.
 const TIME_ZONE: &str = "UTC";
 
-/// Compute tables from what the units wrote: how long trips took. A job adds the rows that its table lacks; run it again
-/// whenever there is something new.
+/// Compute tables from what the units wrote: how long trips took, and where payments were paid. A job adds the rows that
+/// its table lacks; run it again whenever there is something new.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  till job trip-durations --zones town/bundles/zones.geojson\n  \
     till job trip-durations --zones zones.geojson --promised promised.csv\n  \
-    till sql \"SELECT * FROM durations_by_zone_pair ORDER BY trips DESC LIMIT 10\"\n\n\
+    till sql \"SELECT * FROM durations_by_zone_pair ORDER BY trips DESC LIMIT 10\"\n  \
+    till job payment-places\n  \
+    till sql \"SELECT * FROM paid_where_by_courier WHERE before_arrival + no_courier_near > 0\"\n\n\
     A promise is about the trip of its device that ends nearest to it, at most two hours away, among those that start \
     at or after its time `from` where it has one. Rows that are there stay as they are: give zones and promises with \
     the first run.")]
@@ -65,6 +71,8 @@ pub struct JobOptions {
 pub enum JobName {
     /// How long trips took against what earlier ones let expect: table trip_durations.
     TripDurations,
+    /// Where couriers' payments were paid, by the stops and trips of their phones: table payment_places.
+    PaymentPlaces,
 }
 
 impl JobName {
@@ -72,12 +80,14 @@ impl JobName {
     const fn table(self) -> &'static str {
         match self {
             Self::TripDurations => "trip_durations",
+            Self::PaymentPlaces => "payment_places",
         }
     }
 
     fn compute(self, site: &Site<'_>, session: &Session) -> Result<Vec<RecordBatch>, Failure> {
         match self {
             Self::TripDurations => durations::compute(site, session),
+            Self::PaymentPlaces => payment_places::compute(site, session),
         }
     }
 }
@@ -91,6 +101,16 @@ struct Site<'a> {
 impl Site<'_> {
     fn query(&self, session: &Session, sql: &str) -> Result<Vec<RecordBatch>, Failure> {
         Ok(self.runtime.block_on(session.collect(sql))?)
+    }
+
+    /// The times in the first column of an answer, nulls left out.
+    fn times(&self, session: &Session, sql: &str) -> Result<Vec<i64>, Failure> {
+        let mut times = Vec::new();
+        for batch in self.query(session, sql)? {
+            let column = cast(batch.column(0), &timestamp()).map_err(Failure::failed)?;
+            times.extend(column.as_primitive::<TimestampMicrosecondType>().iter().flatten());
+        }
+        Ok(times)
     }
 
     fn time_zone(&self) -> &str {

@@ -1,7 +1,9 @@
-//! What was found in a simulated town beside what is true about it: trips by device, with the errors of their ends, and
-//! fixes for which a receiver jumped.
+//! What was found in a simulated town beside what is true about it: trips by device, with the errors of their ends,
+//! fixes for which a receiver jumped, and where payments were paid.
 //!
 //! A true trip is what a phone did between two stays of [`STAY_S_MIN`] or more, or while a taxi was hired.
+
+mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,6 +20,8 @@ use serde::{Deserialize, Serialize};
 use trips::journeys::{Journey, JourneyPair, match_journeys};
 
 use crate::failure::Failure;
+
+pub use places::{PlaceScore, of as of_places};
 
 /// A shorter stay lies within a trip, seconds: the least that ends one of ours.
 const STAY_S_MIN: f64 = 180.0;
@@ -168,6 +172,10 @@ impl Score {
             ));
         }
         let count = |journeys: &Journeys| journeys.values().map(Vec::len).sum::<usize>();
+        let off_s = |error_us: fn(&JourneyPair) -> i64| {
+            let seconds = |pair| error_us(pair).abs() as f64 / MICROSECONDS_A_SECOND as f64;
+            median_and_p95(pairs.iter().map(seconds).collect())
+        };
         let (true_trips, found_trips, matched) = (count(true_ones), count(found), pairs.len());
         Self {
             true_trips,
@@ -175,8 +183,8 @@ impl Score {
             matched,
             precision: matched as f64 / found_trips.max(1) as f64,
             recall: matched as f64 / true_trips.max(1) as f64,
-            start_error_s: median_and_p95(pairs.iter().map(|pair| pair.start_error_us)),
-            end_error_s: median_and_p95(pairs.iter().map(|pair| pair.end_error_us)),
+            start_error_s: off_s(|pair| pair.start_error_us),
+            end_error_s: off_s(|pair| pair.end_error_us),
             ..Self::default()
         }
     }
@@ -219,14 +227,10 @@ impl Score {
     }
 }
 
-/// Of how far off, seconds; 0 of nothing.
-fn median_and_p95(errors_us: impl Iterator<Item = i64>) -> [f64; 2] {
-    let mut errors_us: Vec<i64> = errors_us.map(i64::abs).collect();
-    errors_us.sort_unstable();
-    [50, 95].map(|percent| {
-        let place = errors_us.len().saturating_sub(1) * percent / 100;
-        errors_us.get(place).map_or(0.0, |error_us| *error_us as f64 / MICROSECONDS_A_SECOND as f64)
-    })
+/// Of how far off; 0 of nothing.
+fn median_and_p95(mut errors: Vec<f64>) -> [f64; 2] {
+    errors.sort_unstable_by(f64::total_cmp);
+    [50, 95].map(|percent| errors.get(errors.len().saturating_sub(1) * percent / 100).copied().unwrap_or_default())
 }
 
 #[cfg(test)]

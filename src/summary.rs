@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::score::{self, Score};
+use crate::score::{self, PlaceScore, Score};
 use crate::wiring::start_runtime;
 
 /// Width of the longest bar.
@@ -52,6 +52,17 @@ const MONEY: &str = "
 const DURATIONS: &str = "SELECT origin_zone, destination_zone, trips, \
     CAST(round(p50_s) AS BIGINT), CAST(round(p95_s) AS BIGINT) \
     FROM durations_by_zone_pair ORDER BY trips DESC, 1, 2 LIMIT 5";
+
+const PLACES: &str = "SELECT place, count(*) FROM payment_places_current GROUP BY place ORDER BY 2 DESC, 1";
+
+/// Where couriers were paid.
+#[derive(Debug, Serialize)]
+struct PaidWhere {
+    /// Payments by kind of place.
+    places: Vec<(String, i64)>,
+    /// Beside the truth of a simulated town.
+    score: Option<PlaceScore>,
+}
 
 /// Trips from one zone to another.
 #[derive(Debug, Serialize)]
@@ -127,6 +138,7 @@ pub struct Summary {
     dead_letters: Vec<Letters>,
     roads: Roads,
     durations: Vec<PairDurations>,
+    paid_where: PaidWhere,
     tables: Vec<TableSize>,
 }
 
@@ -146,6 +158,7 @@ impl Summary {
         let money = rows(session, MONEY).await?;
         let letters = rows(session, LETTERS).await?;
         let durations = rows(session, DURATIONS).await?;
+        let places = rows(session, PLACES).await?;
         let tables = session.tables().iter().filter_map(|listing| {
             let (rows, bytes, files) = (listing.rows?, listing.bytes?, listing.files?);
             Some(TableSize { table: listing.name, rows, bytes, files })
@@ -170,6 +183,10 @@ impl Summary {
                 .collect(),
             roads: Roads::read(session, truth).await?,
             durations: durations.into_iter().map(|(texts, numbers)| PairDurations::of(texts, &numbers)).collect(),
+            paid_where: PaidWhere {
+                places: places.into_iter().map(|(texts, counts)| (texts.concat(), counts[0])).collect(),
+                score: score::of_places(session, truth).await?,
+            },
             tables: tables.collect(),
         })
     }
@@ -182,7 +199,8 @@ impl Summary {
         self.letters(&mut text);
         self.roads(&mut text);
         self.durations(&mut text);
-        self.places(&mut text, dir);
+        self.paid_where(&mut text);
+        self.tables(&mut text, dir);
         text
     }
 
@@ -292,7 +310,30 @@ impl Summary {
         line(text, String::new());
     }
 
-    fn places(&self, text: &mut String, dir: &Path) {
+    fn paid_where(&self, text: &mut String) {
+        let PaidWhere { places, score } = &self.paid_where;
+        let payments: i64 = places.iter().map(|(_, payments)| payments).sum();
+        if payments == 0 {
+            return;
+        }
+        line(text, format!("Where {payments} payments of couriers were paid"));
+        for (place, payments) in places {
+            line(text, format!("  {payments:>7}  {place}"));
+        }
+        if let Some(PlaceScore { payments, unplaced, right, error_m: [median_m, p95_m] }) = score {
+            let placed = payments - unplaced;
+            line(
+                text,
+                format!(
+                    "  {right} of {placed} places are within 40 m of the true one: off by {median_m:.0} m at the median, \
+                     {p95_m:.0} m for 95 %"
+                ),
+            );
+        }
+        line(text, String::new());
+    }
+
+    fn tables(&self, text: &mut String, dir: &Path) {
         let mut table = output::table(["table", "rows", "size", "files"]);
         for size in &self.tables {
             let size_text = format!("{} KiB", size.bytes.div_ceil(1024));

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod money;
 pub mod movement;
 pub mod placement;
+pub mod places;
 pub mod reasons;
 pub mod tables;
 pub mod topics;

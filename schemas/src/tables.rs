@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::topics::{self, optional, required, timestamp};
-use crate::{durations, movement};
+use crate::{durations, movement, places};
 
 /// Column with the topic that a row came from.
 pub const SOURCE_TOPIC: &str = "source_topic";
@@ -116,11 +116,18 @@ pub fn all() -> Vec<TableSpec> {
 
 /// Tables that jobs compute from others: what lies in them depends on when the jobs ran.
 pub fn of_jobs() -> Vec<TableSpec> {
-    vec![table(
-        "trip_durations",
-        "how long trips took against what was to be expected; a larger revision replaces the rows before it",
-        durations::trip_durations(),
-    )]
+    vec![
+        table(
+            "trip_durations",
+            "how long trips took against what was to be expected; a larger revision replaces the rows before it",
+            durations::trip_durations(),
+        ),
+        table(
+            "payment_places",
+            "where couriers' payments were paid; a larger revision replaces the rows before it",
+            places::payment_places(),
+        ),
+    ]
 }
 
 /// Tables that units write.

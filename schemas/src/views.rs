@@ -18,8 +18,57 @@ pub struct ViewSpec {
 /// What stands in a view's SQL for its present.
 pub const CLOCK: &str = ":clock";
 
+/// SQL of durations of trips, and of the dwell of the stops in and after them, by these columns. `zone` is where a trip
+/// starts, and where the stop at its end lies.
+macro_rules! durations_by {
+    ($keys:literal) => {
+        durations_by!($keys, "")
+    };
+    ($keys:literal, $more:literal) => {
+        concat!(
+            "SELECT ",
+            $keys,
+            ", trips, p50_s, p90_s, p95_s, mean_s, stddev_s, deviation_s, on_time_share, strange, \
+             coalesce(stops, 0) AS stops, dwell_p50_s, dwell_p95_s, dwell_mean_s",
+            $more,
+            " FROM (SELECT ",
+            $keys,
+            ", count(*) AS trips, sum(duration_s) AS under_way_s, \
+             percentile_cont(0.5) WITHIN GROUP (ORDER BY duration_s) AS p50_s, \
+             percentile_cont(0.9) WITHIN GROUP (ORDER BY duration_s) AS p90_s, \
+             percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_s) AS p95_s, \
+             avg(duration_s) AS mean_s, stddev_samp(duration_s) AS stddev_s, avg(deviation_s) AS deviation_s, \
+             avg(CASE WHEN on_time THEN 1.0 WHEN NOT on_time THEN 0.0 END) AS on_time_share, \
+             sum(CASE WHEN anomaly_reason IS NULL THEN 0 ELSE 1 END) AS strange \
+             FROM (SELECT *, origin_zone AS zone FROM trip_durations_current) GROUP BY ",
+            $keys,
+            ") t LEFT JOIN (SELECT ",
+            $keys,
+            ", count(*) AS stops, sum(beside_trip_s) AS beside_trips_s, \
+             percentile_cont(0.5) WITHIN GROUP (ORDER BY dwell_s) AS dwell_p50_s, \
+             percentile_cont(0.95) WITHIN GROUP (ORDER BY dwell_s) AS dwell_p95_s, \
+             avg(dwell_s) AS dwell_mean_s \
+             FROM (SELECT *, destination_zone AS zone FROM trip_stops) GROUP BY ",
+            $keys,
+            ") s USING (",
+            $keys,
+            ")"
+        )
+    };
+}
+
+/// Stops of an hour under way and at stops, where both are of the same trips.
+macro_rules! with_rate {
+    ($keys:literal) => {
+        durations_by!(
+            $keys,
+            ", 3600.0 * coalesce(stops, 0) / nullif(under_way_s + coalesce(beside_trips_s, 0), 0) AS stops_per_hour"
+        )
+    };
+}
+
 /// Every view, after those that it reads.
-pub const ALL: [ViewSpec; 11] = [
+pub const ALL: [ViewSpec; 16] = [
     ViewSpec {
         name: "payments_current",
         comment: "one row a payment: the swipe with its newest state",
@@ -63,27 +112,57 @@ pub const ALL: [ViewSpec; 11] = [
         clock_of: None,
     },
     ViewSpec {
+        name: "trip_stops",
+        comment: "one row a stop of at most an hour in a trip or at its end (longer is a break or a night): its dwell",
+        sql: include_str!("../views/trip_stops.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
         name: "durations_by_courier",
-        comment: "one row a courier: durations of his trips, dwell of his stops and stops an hour",
-        sql: include_str!("../views/durations_by_courier.sql"),
+        comment: "one row a courier: durations of his trips, dwell at his stops and stops an hour",
+        sql: concat!("SELECT * FROM (", with_rate!("courier_id, merchant_id"), ") WHERE courier_id IS NOT NULL"),
         clock_of: None,
     },
     ViewSpec {
         name: "durations_by_zone",
-        comment: "one row a zone: durations of the trips that start there",
-        sql: include_str!("../views/durations_by_zone.sql"),
+        comment: "one row a zone: durations of the trips that start there, dwell at the end of those that end there",
+        sql: durations_by!("zone"),
         clock_of: None,
     },
     ViewSpec {
         name: "durations_by_zone_pair",
-        comment: "one row a pair of zones: durations of the trips from one to the other",
-        sql: include_str!("../views/durations_by_zone_pair.sql"),
+        comment: "one row a pair of zones: durations of the trips from one to the other, and dwell at their stops",
+        sql: with_rate!("origin_zone, destination_zone"),
         clock_of: None,
     },
     ViewSpec {
         name: "durations_by_hour",
-        comment: "one row a zone and hour of the week: durations of the trips that start then and there",
-        sql: include_str!("../views/durations_by_hour.sql"),
+        comment: "one row a zone and hour of the week: durations of the trips that start then and there, dwell of those to there",
+        sql: durations_by!("zone, hour_of_week"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "payment_places_current",
+        comment: "one row a courier's payment: where it was paid, as last found out",
+        sql: include_str!("../views/payment_places_current.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "paid_where_by_courier",
+        comment: "one row a courier: how many of his payments were paid where, and how far from the stop",
+        sql: include_str!("../views/paid_where_by_courier.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "ping_density",
+        comment: "one row an H3 cell of resolution 9 (some 0.1 km²) and hour: fixes, and how many devices sent them",
+        sql: include_str!("../views/ping_density.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "stop_density",
+        comment: "one row an H3 cell of resolution 9 (some 0.1 km²): stops, their dwell, and payments that were paid there",
+        sql: include_str!("../views/stop_density.sql"),
         clock_of: None,
     },
 ];

@@ -4,11 +4,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::TimestampMicrosecondType;
-use lake::Session;
-use schemas::topics::timestamp;
+use arrow::array::RecordBatch;
+use lake::{Session, moment};
 use trips::durations::{Inputs, Mark, WINDOW_US, trip_durations};
 use trips::zones::Zones;
 
@@ -35,7 +32,7 @@ const PENDING: &str = "
         SELECT n.started_at, n.ended_at
         FROM newest n LEFT ANTI JOIN trip_durations d ON d.trip_id = n.trip_id AND d.revision = n.revision
     )";
-const ASSIGNMENTS: &str = "SELECT device_id, courier_id, merchant_id, vehicle, valid_from, valid_to, event_time, \
+pub(super) const ASSIGNMENTS: &str = "SELECT device_id, reader_id, courier_id, merchant_id, vehicle, valid_from, valid_to, event_time, \
     source_partition, source_offset FROM couriers";
 
 /// Largest difference of two steps that counts as none, degrees: what rounding to seven decimals does to them.
@@ -48,8 +45,8 @@ const STEP_DEG_MIN: f64 = 1e-4;
 pub(super) fn compute(site: &Site<'_>, session: &Session) -> Result<Vec<RecordBatch>, Failure> {
     let zones = zones(site.options.zones.as_deref(), site.time_zone())?;
     let promises = site.options.promised.as_deref().map(promises::read).transpose()?;
-    let first = site.query(session, &format!("WITH {NEWEST}, {PENDING} SELECT min(started_at) FROM pending"))?;
-    let Some(first_us) = times(&first)?.into_iter().next() else { return Ok(Vec::new()) };
+    let first = site.times(session, &format!("WITH {NEWEST}, {PENDING} SELECT min(started_at) FROM pending"))?;
+    let Some(first_us) = first.into_iter().next() else { return Ok(Vec::new()) };
     let since_us = first_us.saturating_sub(WINDOW_US);
     let trips = site.query(session, &trips_sql(since_us))?;
     let marks = marks(site, session, first_us)?;
@@ -92,7 +89,7 @@ fn marks(site: &Site<'_>, session: &Session, first_us: i64) -> Result<Vec<Record
         FROM (SELECT started_at AS at FROM pending UNION ALL SELECT ended_at AS at FROM pending)
         ORDER BY day"
     );
-    for day_us in times(&site.query(session, &days)?)? {
+    for day_us in site.times(session, &days)? {
         marks.extend(site.query(session, &pings_sql(day_us, day_us + DAY_US))?);
     }
     Ok(marks)
@@ -130,19 +127,4 @@ fn pings_sql(from_us: i64, to_us: i64) -> String {
         copied = Mark::Copied.name(),
         smooth = Mark::Smooth.name(),
     )
-}
-
-/// A time in SQL.
-fn moment(at_us: i64) -> String {
-    format!("arrow_cast({at_us}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
-}
-
-/// The times in the first column of an answer, nulls left out.
-fn times(answer: &[RecordBatch]) -> Result<Vec<i64>, Failure> {
-    let mut times = Vec::new();
-    for batch in answer {
-        let column = cast(batch.column(0), &timestamp()).map_err(Failure::failed)?;
-        times.extend(column.as_primitive::<TimestampMicrosecondType>().iter().flatten());
-    }
-    Ok(times)
 }

@@ -48,6 +48,12 @@ pub(super) struct ReasonLabels {
     pub(super) reason: &'static str,
 }
 
+/// Label of fixes that cleaning left out.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct FaultLabels {
+    pub(super) reason: &'static str,
+}
+
 /// Labels of fresh starts.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct RemedyLabels {
@@ -65,6 +71,7 @@ pub(super) struct Metrics {
     pub(super) commit_seconds: Histograms,
     pub(super) append_to_commit_seconds: Histograms,
     pub(super) dead_letters: Family<ReasonLabels, Counter>,
+    pub(super) ping_faults: Family<FaultLabels, Counter>,
     pub(super) records: Family<UnitLabel, Counter>,
     pub(super) assigned_partitions: Family<UnitLabel, Gauge>,
     pub(super) rebuilds: Family<RemedyLabels, Counter>,
@@ -97,6 +104,7 @@ impl Metrics {
                 || Histogram::new(DELAY_BUCKETS),
             ),
             dead_letters: new.add("dead_letters", "Records that could not be used"),
+            ping_faults: new.add("ping_faults", "Fixes that cleaning left out"),
             records: new.add("records", "Records read, replayed ones included"),
             assigned_partitions: new.add("assigned_partitions", "Partitions that this process reads"),
             rebuilds: new.add("rebuilds", "Times that a unit went back to its snapshots"),

@@ -89,13 +89,17 @@ fn reasons_of_dead_letters_are_bounded() {
     let ops = Ops::new(&["trips"]);
     let mut unit = ops.unit("trips");
     assert_eq!(series(&ops, "till_dead_letters_total").len(), 1, "zero before the first one");
-    unit.dead_letters(log::reason::BAD_JSON, 2);
-    unit.dead_letters("no such reason", 3);
-    unit.dead_letters("nor this one", 4);
+    unit.left_out("dead_letters", log::reason::BAD_JSON, 2);
+    unit.left_out("dead_letters", "no such reason", 3);
+    unit.left_out("dead_letters", "nor this one", 4);
+    unit.left_out("ping_faults", "teleport", 5);
     let mut letters = series(&ops, "till_dead_letters_total");
     letters.sort();
     let line = |reason, count| format!("till_dead_letters_total{{unit=\"trips\",reason=\"{reason}\"}} {count}");
     assert_eq!(letters, [line("bad_json", 2), line("other", 7)]);
+    let faults = series(&ops, "till_ping_faults_total");
+    assert_eq!(faults.len(), 8, "each reason is there before its first fix: {faults:?}");
+    assert!(faults.contains(&"till_ping_faults_total{reason=\"teleport\"} 5".to_string()), "{faults:?}");
 }
 
 struct Http(SocketAddr);

@@ -10,9 +10,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use runner::group::Observer;
 use schemas::Offset;
+use trips::Reason as Fault;
 
 use super::Ops;
-use super::metrics::{LagLabels, ReasonLabels, RemedyLabels, UnitLabel};
+use super::metrics::{FaultLabels, LagLabels, ReasonLabels, RemedyLabels, UnitLabel};
 
 /// Reasons of dead letters that have a value of their own in the label `reason`; every other is counted as
 /// [`OTHER`], so that nothing that a record says can make a new time series.
@@ -48,6 +49,8 @@ pub struct UnitMetrics {
     assigned: Gauge,
     caught_up: Gauge,
     dead_letters: BTreeMap<&'static str, Counter>,
+    /// By reason, in the order of all.
+    ping_faults: [Counter; Fault::ALL.len()],
     lag: BTreeMap<TopicPartition, Gauge>,
 }
 
@@ -69,6 +72,8 @@ impl UnitMetrics {
             assigned: metrics.assigned_partitions.get_or_create_owned(&label),
             caught_up: metrics.caught_up.get_or_create_owned(&label),
             dead_letters: [letters(OTHER)].into(),
+            ping_faults: Fault::ALL
+                .map(|fault| metrics.ping_faults.get_or_create_owned(&FaultLabels { reason: fault.code() })),
             lag: BTreeMap::new(),
             ops,
         }
@@ -89,7 +94,11 @@ impl Observer for UnitMetrics {
         self.ops.metrics.snapshots.written(self.unit, partition.partition, bytes);
     }
 
-    fn dead_letters(&mut self, reason: &str, count: u64) {
+    fn left_out(&mut self, output: &'static str, reason: &str, count: u64) {
+        if let Some(fault) = Fault::ALL.into_iter().find(|fault| output == "ping_faults" && fault.code() == reason) {
+            self.ping_faults[fault as usize].inc_by(count);
+            return;
+        }
         let reason = REASONS.into_iter().find(|known| *known == reason).unwrap_or(OTHER);
         let labels = ReasonLabels { unit: self.unit, reason };
         let make = || self.ops.metrics.dead_letters.get_or_create_owned(&labels);

@@ -11,6 +11,7 @@ mod demo;
 mod durations;
 mod kafka;
 mod operations;
+mod payment_places;
 mod python;
 mod recorded;
 mod repository;

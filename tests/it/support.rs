@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-pub use demo::{Demo, one_day, two_days};
+pub use demo::{Demo, SEED, one_day, two_days};
 pub use shop::{Shop, at};
 
 /// A command that has ended.

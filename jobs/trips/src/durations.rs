@@ -15,7 +15,6 @@
 //! [`Inputs`] is all that it knows.
 
 mod anomalies;
-mod assignments;
 mod baseline;
 mod marks;
 mod medians;
@@ -24,13 +23,14 @@ mod promises;
 mod rows;
 mod table;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, RecordBatch, StringArray, UInt32Array};
+use arrow::compute::take;
 use arrow::error::ArrowError;
 
+use crate::assignments::Assignments;
 use crate::units::SECOND_US;
 use crate::zones::Zones;
 use anomalies::{Judge, Neighbours};
-use assignments::Assignments;
 use baseline::Baseline;
 use marks::Marks;
 use places::Places;
@@ -70,9 +70,11 @@ pub struct Inputs<'a> {
 pub fn trip_durations(inputs: &Inputs<'_>, zones: &Zones) -> Result<RecordBatch, ArrowError> {
     let trips = Trips::read(inputs.trips)?;
     let asked = trips.asked();
-    let assignments = Assignments::read(inputs.assignments)?;
-    let in_force = assignments.of_trips(&trips);
-    let places = Places::of(&trips, zones, &assignments.vehicles(&in_force));
+    let assignments = Assignments::by("device_id", inputs.assignments)?;
+    let in_force: UInt32Array =
+        (0..trips.len()).map(|row| assignments.find(trips.device_id.value(row), trips.started_us(row))).collect();
+    let vehicles = in_force.iter().map(|row| row.map(|row| assignments.vehicle.value(row as usize)));
+    let places = Places::of(&trips, zones, &places::numbered(vehicles));
     let baseline = Baseline::of(&trips, &places, &asked);
     let promised = Promises::read(inputs.promises)?.of_trips(&trips);
     let judge = Judge {
@@ -82,7 +84,9 @@ pub fn trip_durations(inputs: &Inputs<'_>, zones: &Zones) -> Result<RecordBatch,
         marks: &Marks::read(inputs.marks)?,
         neighbours: &Neighbours::of(&trips)?,
     };
-    let assigned = assignments.said(&in_force)?;
+    let of_trips = |column: &StringArray| take(column, &in_force, None);
+    let assigned =
+        [of_trips(&assignments.courier_id)?, of_trips(&assignments.merchant_id)?, of_trips(&assignments.vehicle)?];
     let said =
         rows::Said { trips: &trips, places: &places, baseline: &baseline, promised: &promised, assigned: &assigned };
     rows::batch(&said, zones, &judge, &asked)

@@ -6,7 +6,8 @@
 //! ([`matching`]), which take whole tracks; and what shows people their own: recordings of many devices ([`recording`]),
 //! the durations of trips ([`histogram`]) and a drawing ([`picture`]).
 //!
-//! From the trips of a lake [`durations`] computes how long they took against what was to be expected, by [`zones`].
+//! From the trips of a lake [`durations`] computes how long they took against what was to be expected, by [`zones`], and
+//! [`payment_places`] where payments were paid.
 //!
 //! It may depend on `schemas`, on Arrow, on `geo`, `rstar` and `jiff`. It refuses clocks, files, network and randomness: same log, same
 //! rows, whatever the batch borders.
@@ -15,13 +16,16 @@ pub mod durations;
 pub mod histogram;
 pub mod journeys;
 pub mod matching;
+pub mod payment_places;
 pub mod picture;
 pub mod profiles;
 pub mod recording;
 pub mod zones;
 
+mod assignments;
 mod between;
 mod clean;
+mod columns;
 mod device;
 mod fix;
 mod heading;

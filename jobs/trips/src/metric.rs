@@ -120,6 +120,10 @@ impl Offset {
         Self { east_m: self.east_m - other.east_m, north_m: self.north_m - other.north_m }
     }
 
+    pub(crate) fn times(self, factor: f64) -> Self {
+        Self { east_m: self.east_m * factor, north_m: self.north_m * factor }
+    }
+
     pub(crate) fn dot(self, other: Self) -> f64 {
         self.east_m * other.east_m + self.north_m * other.north_m
     }

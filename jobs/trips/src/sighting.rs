@@ -97,6 +97,18 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Duplicate,
+        Self::SameTime,
+        Self::Late,
+        Self::Future,
+        Self::Accuracy,
+        Self::ZeroIsland,
+        Self::Teleport,
+        Self::Frozen,
+    ];
+
     /// Code in tables.
     pub const fn code(self) -> &'static str {
         match self {

@@ -14,6 +14,7 @@ mod compact;
 mod create;
 mod disk;
 mod error;
+mod functions;
 mod inspect;
 mod listing;
 mod maintain;
@@ -31,7 +32,7 @@ pub use error::{LakeError, QueryError};
 pub use inspect::Inspection;
 pub use listing::{ColumnListing, Kind, TableListing};
 pub use maintain::{KEEP_VERSIONS_S_MAX, KEEP_VERSIONS_S_MIN, Maintenance, MaintenancePolicy};
-pub use session::{Session, open_session};
+pub use session::{Session, moment, open_session};
 pub use table::{Committed, Table};
 
 /// Moments of an append at which a fault test may want to die.

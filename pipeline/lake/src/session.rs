@@ -17,11 +17,13 @@ use datafusion::execution::{SendableRecordBatchStream, context::SQLOptions};
 use datafusion::logical_expr::lit;
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use deltalake::{DeltaTable, DeltaTableError};
+use futures::StreamExt;
 use futures::future::try_join_all;
 use schemas::tables::{self, TableSpec};
 use schemas::views::{self, ViewSpec};
 
 use crate::create::{exists, load, stored_schema};
+use crate::functions;
 use crate::listing::{TableListing, table_listing, view_listing};
 use crate::{LakeError, QueryError};
 
@@ -93,6 +95,19 @@ impl Session {
         frame.collect().await.map_err(|error| self.explain(&error))
     }
 
+    /// Runs a statement that reads, and hands its answer over batch by batch, until one is refused.
+    pub async fn each<E: From<QueryError>>(
+        &self,
+        sql: &str,
+        mut take: impl FnMut(&RecordBatch) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut stream = self.query(sql).await?;
+        while let Some(batch) = stream.next().await {
+            take(&batch.map_err(|error| self.explain(&error))?)?;
+        }
+        Ok(())
+    }
+
     /// Every table, then every view.
     pub fn tables(&self) -> &[TableListing] {
         &self.listings
@@ -150,7 +165,9 @@ fn new_context() -> Result<SessionContext, LakeError> {
     let mut config = SessionConfig::new().with_information_schema(true);
     config.options_mut().execution.time_zone = Some("UTC".to_string());
     let runtime = RuntimeEnvBuilder::new().with_memory_limit(QUERY_MEMORY_BYTES_MAX, 1.0).build_arc();
-    Ok(SessionContext::new_with_config_rt(config, runtime.map_err(|error| unbuilt("the lake", error))?))
+    let context = SessionContext::new_with_config_rt(config, runtime.map_err(|error| unbuilt("the lake", error))?);
+    functions::all().into_iter().for_each(|function| context.register_udf(function));
+    Ok(context)
 }
 
 /// What SQL reads under the table's name: the stored rows, with columns that an older table lacks as nulls.
@@ -183,8 +200,12 @@ fn view_sql(view: &ViewSpec, handles: &BTreeMap<&'static str, DeltaTable>) -> Re
         Some(delta) => newest_us(delta).map_err(|error| LakeError::delta(table, "read the statistics", error))?,
         None => 0,
     };
-    let clock = format!("arrow_cast({clock_us}, 'Timestamp(Microsecond, Some(\"UTC\"))')");
-    Ok(view.sql.replace(views::CLOCK, &clock))
+    Ok(view.sql.replace(views::CLOCK, &moment(clock_us)))
+}
+
+/// A time in SQL: microseconds UTC as a timestamp.
+pub fn moment(at_us: i64) -> String {
+    format!("arrow_cast({at_us}, 'Timestamp(Microsecond, Some(\"UTC\"))')")
 }
 
 /// Largest ingest time in a table by the statistics of its files, microseconds UTC; of recordings, which have none, the

@@ -92,8 +92,9 @@ pub trait Observer {
     /// A snapshot was written.
     fn snapshot(&mut self, _partition: TopicPartition, _at: Offset, _bytes: u64, _took: Duration) {}
 
-    /// So many records could not be used.
-    fn dead_letters(&mut self, _reason: &str, _count: u64) {}
+    /// So many records were not used, for a reason that is in their rows: this output is that of dead letters, or of the
+    /// fixes that cleaning left out.
+    fn left_out(&mut self, _output: &'static str, _reason: &str, _count: u64) {}
 
     /// Whether everything that lies in the assigned partitions has been read and committed, when that changes.
     fn caught_up(&mut self, _all: bool) {}

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 
-use super::table::{texts, times};
+use crate::columns::{texts, times};
 
 /// What is strange about a fix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

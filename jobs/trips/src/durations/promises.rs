@@ -10,7 +10,8 @@ use arrow::array::{Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::error::ArrowError;
 
 use super::present;
-use super::table::{Trips, texts, times};
+use super::table::Trips;
+use crate::columns::{texts, times};
 use crate::units::SECOND_US;
 
 /// Farthest end of the trip that a promise is about, microseconds: two hours. Whoever comes later than that came on

@@ -8,29 +8,12 @@ use arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::compute::{SortColumn, cast, concat, lexsort_to_indices, take};
+use arrow::compute::take;
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use schemas::topics::timestamp;
 
-/// A column of all batches in one array of this type.
-pub(super) fn column(batches: &[RecordBatch], name: &str, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
-    let part = |batch: &RecordBatch| {
-        let found = batch.column_by_name(name);
-        cast(found.ok_or_else(|| ArrowError::SchemaError(format!("there is no column {name}")))?, data_type)
-    };
-    let parts: Vec<ArrayRef> = batches.iter().map(part).collect::<Result<_, _>>()?;
-    let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
-    if parts.is_empty() { Ok(arrow::array::new_empty_array(data_type)) } else { concat(&parts) }
-}
-
-pub(super) fn texts(batches: &[RecordBatch], name: &str) -> Result<StringArray, ArrowError> {
-    Ok(column(batches, name, &DataType::Utf8)?.as_string::<i32>().clone())
-}
-
-pub(super) fn times(batches: &[RecordBatch], name: &str) -> Result<TimestampMicrosecondArray, ArrowError> {
-    Ok(column(batches, name, &timestamp())?.as_primitive::<TimestampMicrosecondType>().clone())
-}
+use crate::columns::{column, ordered, texts, times};
 
 /// Trips in the order of their ends, then of their ids; one row a trip.
 pub(super) struct Trips {
@@ -123,12 +106,6 @@ impl Trips {
             Arc::new(self.trip_id.clone()),
         ])
     }
-}
-
-/// Rows in the order of these columns.
-pub(super) fn ordered(columns: Vec<ArrayRef>) -> Result<UInt32Array, ArrowError> {
-    let columns: Vec<SortColumn> = columns.into_iter().map(|values| SortColumn { values, options: None }).collect();
-    lexsort_to_indices(&columns, None)
 }
 
 /// The rows with the largest revision of each trip, in the order of end and trip.

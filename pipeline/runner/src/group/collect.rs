@@ -11,7 +11,7 @@ use schemas::unit::{BundleSource, Unit};
 
 use super::GroupReport;
 use super::driver::{Context, Work};
-use super::fold::count_letters;
+use super::fold::{LeftOut, count_left_out};
 use super::member::{Fault, Member};
 use super::pass::LAKE;
 use super::planted::{Bug, is_planted};
@@ -69,7 +69,7 @@ struct LaneSink<'a> {
     buffers: &'a mut TableBuffers,
     tables: &'a [&'static str],
     times: AppendTimes,
-    letters: BTreeMap<String, u64>,
+    left_out: LeftOut,
 }
 
 impl Sink for LaneSink<'_> {
@@ -79,7 +79,7 @@ impl Sink for LaneSink<'_> {
         }
         // Those on the topic were counted by whoever sent them.
         if output == DEAD_LETTERS && self.topic != DEAD_LETTERS {
-            count_letters(rows, &mut self.letters);
+            count_left_out(output, rows, &mut self.left_out);
         }
         let rows = self.times.stamp(output, offsets, rows.clone())?;
         self.buffers.push(output, offsets, &rows)
@@ -87,21 +87,16 @@ impl Sink for LaneSink<'_> {
 }
 
 impl Lane {
-    fn feed(
-        &mut self,
-        batch: LogBatch,
-        next: Offset,
-        bundles: &dyn BundleSource,
-    ) -> Result<BTreeMap<String, u64>, Fault> {
+    fn feed(&mut self, batch: LogBatch, next: Offset, bundles: &dyn BundleSource) -> Result<LeftOut, Fault> {
         let place = TopicPartition { topic: self.chain.topic(), partition: self.chain.partition() };
         let times = if self.rule.stamps { AppendTimes::of(&batch) } else { AppendTimes::default() };
         let batch = set_misplaced_aside(place, self.partitions, batch)?;
         let Self { chain, buffers, tables, .. } = self;
-        let mut sink = LaneSink { topic: place.topic, buffers, tables, times, letters: BTreeMap::new() };
+        let mut sink = LaneSink { topic: place.topic, buffers, tables, times, left_out: LeftOut::new() };
         chain.feed(&batch, bundles, &mut sink)?;
-        let letters = sink.letters;
+        let left_out = sink.left_out;
         self.position = self.position.max(next);
-        Ok(letters)
+        Ok(left_out)
     }
 }
 
@@ -231,10 +226,10 @@ impl Work for CollectWork<'_> {
         context.report.records += records;
         context.observer.read(LAKE, partition, records);
         let before = lane.buffers.rows_suppressed();
-        let letters = lane.feed(batch, next, self.spec.bundles)?;
+        let left_out = lane.feed(batch, next, self.spec.bundles)?;
         self.suppressed += lane.buffers.rows_suppressed() - before;
         context.report.rows_suppressed = self.suppressed;
-        letters.iter().for_each(|(reason, count)| context.observer.dead_letters(reason, *count));
+        left_out.iter().for_each(|((output, reason), count)| context.observer.left_out(output, reason, *count));
         self.waiting += records;
         Ok(())
     }

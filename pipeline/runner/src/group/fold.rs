@@ -31,6 +31,12 @@ impl Sink for Outputs {
     }
 }
 
+/// Outputs whose rows say why a record was not used.
+const LEFT_OUT: [&str; 2] = [DEAD_LETTERS, "ping_faults"];
+
+/// Number of records that were not used, by output and reason.
+pub(crate) type LeftOut = BTreeMap<(&'static str, String), u64>;
+
 /// What a batch makes.
 #[derive(Debug, Default)]
 pub(crate) struct Step {
@@ -38,8 +44,8 @@ pub(crate) struct Step {
     pub(crate) rows: Vec<Routed>,
     /// Rows that the outputs have already.
     pub(crate) suppressed: u64,
-    /// New dead letters by reason, sent or not.
-    pub(crate) letters: BTreeMap<String, u64>,
+    /// Records that were not used, sent or not.
+    pub(crate) left_out: LeftOut,
 }
 
 /// One unit over one input partition.
@@ -88,8 +94,8 @@ impl Fold {
             if offsets.is_empty() {
                 continue;
             }
-            if output == DEAD_LETTERS {
-                count_letters(&rows, &mut step.letters);
+            if LEFT_OUT.contains(&output) {
+                count_left_out(output, &rows, &mut step.left_out);
             }
             if let Some(route) = destination(self.name(), output) {
                 let rows = times.stamp(output, offsets, rows)?;
@@ -100,10 +106,10 @@ impl Fold {
     }
 }
 
-pub(crate) fn count_letters(rows: &RecordBatch, letters: &mut BTreeMap<String, u64>) {
+pub(crate) fn count_left_out(output: &'static str, rows: &RecordBatch, left_out: &mut LeftOut) {
     let reasons = texts(rows, "reason");
     for row in 0..rows.num_rows() {
-        *letters.entry(text(reasons, row).unwrap_or_default().to_string()).or_default() += 1;
+        *left_out.entry((output, text(reasons, row).unwrap_or_default().to_string())).or_default() += 1;
     }
 }
 

@@ -115,7 +115,7 @@ impl Work for UnitWork<'_> {
         context.observer.read(self.name, partition, records);
         let step = lane.feed(batch, next, &self.common)?;
         context.report.rows_suppressed += step.suppressed;
-        step.letters.iter().for_each(|(reason, count)| context.observer.dead_letters(reason, *count));
+        step.left_out.iter().for_each(|((output, reason), count)| context.observer.left_out(output, reason, *count));
         for routed in &step.rows {
             member.call(|log| log.send(routed.topic, routed.partition, &routed.rows))?;
             *self.sent.entry(routed.topic).or_default() += routed.rows.num_rows() as u64;

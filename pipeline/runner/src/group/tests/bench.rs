@@ -69,7 +69,7 @@ impl Observer for Notes<'_> {
         self.0.borrow_mut().push(format!("rebuilt {reason}"));
     }
 
-    fn dead_letters(&mut self, reason: &str, count: u64) {
+    fn left_out(&mut self, _output: &'static str, reason: &str, count: u64) {
         self.0.borrow_mut().push(format!("{count} {reason}"));
     }
 }

@@ -1,8 +1,8 @@
-//! Whose device it was: the assignment in force at a moment.
+//! Whose device or reader it was, or what a courier carried: the assignment in force at a moment.
 //!
 //! Of the bundles that name couriers the newest that was in force at the moment counts, or the first one for whatever
-//! was before it. Of its assignments of the device that hold at the moment the one that began last counts, then the
-//! last by courier.
+//! was before it. Of its assignments of the device (reader, courier) that hold at the moment the one that began last
+//! counts, then the last by courier.
 
 use std::sync::Arc;
 
@@ -13,8 +13,7 @@ use arrow::compute::take;
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use arrow::error::ArrowError;
 
-use super::places::numbered;
-use super::table::{Trips, column, ordered, texts, times};
+use crate::columns::{column, ordered, texts, times};
 
 /// A bundle: when it came into force, and the end of its rows in the order of all.
 struct Bundle {
@@ -22,19 +21,22 @@ struct Bundle {
     rows_end: usize,
 }
 
-/// All assignments, by bundle, device and start.
-pub(super) struct Assignments {
+/// All assignments, by bundle, key and start.
+pub(crate) struct Assignments {
     bundles: Vec<Bundle>,
-    device_id: StringArray,
+    key: StringArray,
     valid_from: TimestampMicrosecondArray,
     valid_to: TimestampMicrosecondArray,
-    /// Courier, merchant and vehicle.
-    said: [StringArray; 3],
+    pub(crate) courier_id: StringArray,
+    pub(crate) merchant_id: StringArray,
+    pub(crate) vehicle: StringArray,
+    pub(crate) device_id: StringArray,
 }
 
 impl Assignments {
-    pub(super) fn read(batches: &[RecordBatch]) -> Result<Self, ArrowError> {
-        let (device_id, courier_id) = (texts(batches, "device_id")?, texts(batches, "courier_id")?);
+    /// Reads rows of table `couriers`, to be found by this column.
+    pub(crate) fn by(key: &str, batches: &[RecordBatch]) -> Result<Self, ArrowError> {
+        let (key, courier_id) = (texts(batches, key)?, texts(batches, "courier_id")?);
         let (valid_from, in_force) = (times(batches, "valid_from")?, times(batches, "event_time")?);
         let partition: ArrayRef = column(batches, "source_partition", &DataType::Int32)?;
         let offset: ArrayRef = column(batches, "source_offset", &DataType::Int64)?;
@@ -42,7 +44,7 @@ impl Assignments {
             Arc::new(in_force.clone()),
             partition.clone(),
             offset.clone(),
-            Arc::new(device_id.clone()),
+            Arc::new(key.clone()),
             Arc::new(valid_from.clone()),
             Arc::new(courier_id.clone()),
         ])?;
@@ -52,46 +54,30 @@ impl Assignments {
         let time = |values: &TimestampMicrosecondArray| {
             Ok::<_, ArrowError>(take(values, &order, None)?.as_primitive().clone())
         };
-        let said = [courier_id, texts(batches, "merchant_id")?, texts(batches, "vehicle")?];
-        let [courier_id, merchant_id, vehicle] = said.each_ref().map(text);
         Ok(Self {
             bundles,
-            device_id: text(&device_id)?,
+            key: text(&key)?,
             valid_from: time(&valid_from)?,
             valid_to: time(&times(batches, "valid_to")?)?,
-            said: [courier_id?, merchant_id?, vehicle?],
+            courier_id: text(&courier_id)?,
+            merchant_id: text(&texts(batches, "merchant_id")?)?,
+            vehicle: text(&texts(batches, "vehicle")?)?,
+            device_id: text(&texts(batches, "device_id")?)?,
         })
     }
 
-    /// The row in force for each trip at its start.
-    pub(super) fn of_trips(&self, trips: &Trips) -> UInt32Array {
-        (0..trips.len()).map(|row| self.find(trips.device_id.value(row), trips.started_us(row))).collect()
-    }
-
-    /// A number for the vehicle of each of these rows, equal ones for equal vehicles; one for none too.
-    pub(super) fn vehicles(&self, rows: &UInt32Array) -> Vec<u32> {
-        let [.., vehicle] = &self.said;
-        numbered(rows.iter().map(|row| row.map(|row| vehicle.value(row as usize))))
-    }
-
-    /// The row in force for a device at a moment.
-    fn find(&self, device_id: &str, at_us: i64) -> Option<u32> {
+    /// The row in force for a key at a moment.
+    pub(crate) fn find(&self, key: &str, at_us: i64) -> Option<u32> {
         let bundle = self.bundles.partition_point(|bundle| bundle.from_us <= at_us).saturating_sub(1);
         let end = self.bundles.get(bundle)?.rows_end;
         let start = bundle.checked_sub(1).map_or(0, |before| self.bundles[before].rows_end);
-        let device = |row: usize| self.device_id.is_valid(row).then(|| self.device_id.value(row));
-        let first = partition_point(start, end, |row| device(row) < Some(device_id));
-        let of_device = (first..end).take_while(|row| device(*row) == Some(device_id));
+        let key_at = |row: usize| self.key.is_valid(row).then(|| self.key.value(row));
+        let first = partition_point(start, end, |row| key_at(row) < Some(key));
+        let of_key = (first..end).take_while(|row| key_at(*row) == Some(key));
         let holds = |row: &usize| {
             self.valid_from.value(*row) <= at_us && (self.valid_to.is_null(*row) || at_us < self.valid_to.value(*row))
         };
-        of_device.filter(holds).last().and_then(|row| u32::try_from(row).ok())
-    }
-
-    /// Courier, merchant and vehicle of these rows.
-    pub(super) fn said(&self, rows: &UInt32Array) -> Result<[ArrayRef; 3], ArrowError> {
-        let [courier_id, merchant_id, vehicle] = self.said.each_ref().map(|column| take(column, rows, None));
-        Ok([courier_id?, merchant_id?, vehicle?])
+        of_key.filter(holds).last().and_then(|row| u32::try_from(row).ok())
     }
 }
 
