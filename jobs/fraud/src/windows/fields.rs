@@ -1,0 +1,81 @@
+//! The fields of a batch that windows read.
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+
+use super::WindowError;
+
+/// A field of one payment; `None` is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell<'a> {
+    Number(Option<i64>),
+    Text(Option<&'a str>),
+}
+
+enum FieldColumn {
+    Number(Int64Array),
+    Text(StringArray),
+}
+
+/// Times and fields of a batch.
+pub(super) struct Fields {
+    times: Int64Array,
+    columns: Vec<FieldColumn>,
+}
+
+impl Fields {
+    pub(super) fn read(rows: &RecordBatch, time: &str, names: &[String]) -> Result<Self, WindowError> {
+        let column = |name: &str| {
+            let problem = || WindowError::Column { name: name.to_string(), problem: "it is not there".to_string() };
+            rows.column_by_name(name).ok_or_else(problem)
+        };
+        let times = numbers(time, column(time)?)?;
+        let read = |name: &String| {
+            let column = column(name)?;
+            Ok(match column.data_type() {
+                DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
+                    let texts = cast(column, &DataType::Utf8).map_err(|error| unreadable(name, error.to_string()))?;
+                    FieldColumn::Text(texts.as_string::<i32>().clone())
+                }
+                _ => FieldColumn::Number(numbers(name, column)?),
+            })
+        };
+        Ok(Self { times, columns: names.iter().map(read).collect::<Result<_, WindowError>>()? })
+    }
+
+    /// Refuses texts where numbers are added up.
+    pub(super) fn check_numbers(
+        &self,
+        places: impl Iterator<Item = usize>,
+        names: &[String],
+    ) -> Result<(), WindowError> {
+        let mut texts = places.filter(|place| matches!(self.columns[*place], FieldColumn::Text(_)));
+        texts.next().map_or(Ok(()), |place| {
+            Err(unreadable(&names[place], "it holds texts, of which only different ones can be counted".to_string()))
+        })
+    }
+
+    pub(super) fn time_us(&self, row: usize) -> Option<i64> {
+        self.times.is_valid(row).then(|| self.times.value(row))
+    }
+
+    pub(super) fn cell(&self, row: usize, place: usize) -> Cell<'_> {
+        match &self.columns[place] {
+            FieldColumn::Number(numbers) => Cell::Number(numbers.is_valid(row).then(|| numbers.value(row))),
+            FieldColumn::Text(texts) => Cell::Text(texts.is_valid(row).then(|| texts.value(row))),
+        }
+    }
+}
+
+fn numbers(name: &str, column: &ArrayRef) -> Result<Int64Array, WindowError> {
+    let data_type = column.data_type();
+    let is_exact = data_type.is_integer() || matches!(data_type, DataType::Boolean | DataType::Timestamp(..));
+    let refuse = || unreadable(name, format!("{data_type} is no integer, Boolean, time or text"));
+    let numbers = if is_exact { cast(column, &DataType::Int64).map_err(|_| refuse()) } else { Err(refuse()) };
+    Ok(numbers?.as_primitive::<Int64Type>().clone())
+}
+
+fn unreadable(name: &str, problem: String) -> WindowError {
+    WindowError::Column { name: name.to_string(), problem }
+}

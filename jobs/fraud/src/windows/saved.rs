@@ -1,0 +1,143 @@
+//! The saved form of windows: what is still in reach, key by key in order, so that equal states have equal bytes. Where
+//! windows begin and end follows from it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::entries::ENTRIES_MAX;
+use super::keys::Key;
+use super::operator::{Group, advance};
+use super::{WindowError, WindowSet, Windows};
+
+/// Layout of the saved bytes, their first value. A reader refuses others.
+const LAYOUT: u16 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    set: WindowSet,
+    newest_us: i64,
+    read: u64,
+    groups: Vec<SavedKeys>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedKeys {
+    unknown_us: Option<i64>,
+    keys: Vec<SavedKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedKey {
+    name: String,
+    newest_us: i64,
+    capped_us: i64,
+    /// Texts by column, in the order in which they are first used.
+    texts: Vec<Vec<String>>,
+    /// Time, less that of the entry before, and values; of texts their places in `texts`.
+    entries: Vec<(i64, Vec<Option<i64>>)>,
+}
+
+impl Windows {
+    /// The state as bytes: equal ones after equal logs, whatever the batch borders and restarts.
+    ///
+    /// # Errors
+    /// Fails where it cannot be written down.
+    pub fn save(&self) -> Result<Vec<u8>, WindowError> {
+        let groups = self.groups.iter().zip(&self.keys).map(|(group, keys)| {
+            let in_order: BTreeMap<&str, &Key> = keys.by_name.iter().map(|(name, key)| (name.as_ref(), key)).collect();
+            let keys_saved = in_order.into_iter().map(|(name, key)| saved_key(name, key, group)).collect();
+            SavedKeys { unknown_us: keys.unknown_us, keys: keys_saved }
+        });
+        let saved =
+            Saved { set: self.set().clone(), newest_us: self.newest_us, read: self.read, groups: groups.collect() };
+        postcard::to_stdvec(&(LAYOUT, saved)).map_err(|error| WindowError::Saved(error.to_string()))
+    }
+
+    /// The state of saved bytes, for the same set.
+    ///
+    /// # Errors
+    /// Fails where they are damaged, of another layout or of other windows.
+    pub fn restore(set: WindowSet, bytes: &[u8]) -> Result<Self, WindowError> {
+        let damaged = |error: postcard::Error| WindowError::Saved(error.to_string());
+        let (layout, rest): (u16, &[u8]) = postcard::take_from_bytes(bytes).map_err(damaged)?;
+        if layout != LAYOUT {
+            return Err(WindowError::Saved(format!("layout {layout}, but this program reads {LAYOUT}")));
+        }
+        let (saved, rest): (Saved, &[u8]) = postcard::take_from_bytes(rest).map_err(damaged)?;
+        if !rest.is_empty() {
+            return Err(WindowError::Saved(format!("{} bytes follow the state", rest.len())));
+        }
+        let mut windows = Self::new(set)?;
+        if saved.set != *windows.set() || saved.groups.len() != windows.groups.len() {
+            return Err(WindowError::Saved("they are of other windows".to_string()));
+        }
+        (windows.newest_us, windows.read) = (saved.newest_us, saved.read);
+        for ((group, keys), saved) in windows.groups.iter().zip(&mut windows.keys).zip(saved.groups) {
+            keys.unknown_us = saved.unknown_us;
+            for key in saved.keys {
+                let name = key.name.as_str().into();
+                if keys.by_name.insert(name, restored_key(key, group)?).is_some() {
+                    return Err(WindowError::Saved("a key is there twice".to_string()));
+                }
+            }
+        }
+        Ok(windows)
+    }
+}
+
+fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {
+    let from = key.entries.until(key.newest_us.saturating_sub(group.reach_us));
+    let mut places: Vec<HashMap<i64, i64>> = vec![HashMap::new(); group.sources.len()];
+    let mut texts: Vec<Vec<String>> = vec![Vec::new(); group.sources.len()];
+    let names: Vec<HashMap<i64, &str>> = key
+        .texts
+        .iter()
+        .map(|texts| texts.numbers.iter().map(|(text, number)| (*number, text.as_ref())).collect())
+        .collect();
+    let mut before_us = 0;
+    let entries = key.entries.rows(from).map(|(at_us, mut values)| {
+        for (column, value) in values.iter_mut().enumerate() {
+            let Some((number, text)) = value.and_then(|number| Some((number, names[column].get(&number)?))) else {
+                continue;
+            };
+            let place = *places[column].entry(number).or_insert_with(|| {
+                texts[column].push((*text).to_string());
+                texts[column].len() as i64 - 1
+            });
+            *value = Some(place);
+        }
+        let since_us = at_us.wrapping_sub(std::mem::replace(&mut before_us, at_us));
+        (since_us, values)
+    });
+    let entries = entries.collect();
+    SavedKey { name: name.to_string(), newest_us: key.newest_us, capped_us: key.capped_us, texts, entries }
+}
+
+fn restored_key(saved: SavedKey, group: &Group) -> Result<Key, WindowError> {
+    let refuse = |problem: &str| Err(WindowError::Saved(format!("key {}: {problem}", saved.name)));
+    let mut key = Key::new(group, saved.capped_us);
+    if saved.texts.len() != group.sources.len() || saved.entries.len() > ENTRIES_MAX {
+        return refuse("it has other columns, or too many entries");
+    }
+    for (texts, saved) in key.texts.iter_mut().zip(&saved.texts) {
+        for text in saved {
+            texts.number(text);
+        }
+    }
+    let mut at_us = 0_i64;
+    for (since_us, values) in saved.entries {
+        let before_us = at_us;
+        at_us = before_us.wrapping_add(since_us);
+        let is_first = key.entries.len() == 0;
+        if values.len() != group.sources.len() || (!is_first && at_us < before_us) || at_us > saved.newest_us {
+            return refuse("its entries are not in order");
+        }
+        key.entries.insert(at_us, values.into_iter());
+    }
+    key.newest_us = saved.newest_us;
+    for (number, window) in group.windows.iter().enumerate() {
+        advance(&mut key, number, window, saved.newest_us);
+    }
+    Ok(key)
+}
