@@ -1,7 +1,9 @@
 //! Which found trip is which true one: one to one, the least error first, where neither end is off by more than a
 //! tolerance. What is left over of the found ones is false.
 //!
-//! It may depend on nothing; it refuses to judge what a good share is.
+//! It refuses to judge what a good share is.
+
+use crate::matching::one_to_one;
 
 /// Begin and end of a trip of one device, microseconds UTC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,15 +48,7 @@ pub fn match_journeys(truths: &[Journey], found: &[Journey], tolerance_us: i64) 
         }
     }
     candidates.sort_by_key(|pair| (pair.error_us(), pair.truth, pair.found));
-    let (mut is_matched, mut is_used) = (vec![false; truths.len()], vec![false; found.len()]);
-    candidates.retain(|pair| {
-        let is_free = !is_matched[pair.truth] && !is_used[pair.found];
-        if is_free {
-            (is_matched[pair.truth], is_used[pair.found]) = (true, true);
-        }
-        is_free
-    });
-    candidates
+    one_to_one(candidates, |pair| (pair.truth, pair.found))
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //!
 //! It may depend on the crate's own metres; it refuses to judge what a good share is.
 
+use std::collections::HashSet;
+
 use crate::metric::{Place, geodesic_m};
 use crate::profiles::Stop;
 
@@ -75,15 +77,23 @@ pub fn matching(truths: &[TrueStop], claims: &[Stop], radius_m: f64) -> Matching
         let places = (one.truth, one.claim).cmp(&(other.truth, other.claim));
         one.distance_m.total_cmp(&other.distance_m).then(places)
     });
-    let (mut is_found, mut is_used) = (vec![false; truths.len()], vec![false; claims.len()]);
-    candidates.retain(|pair| {
-        let is_free = !is_found[pair.truth] && !is_used[pair.claim];
+    let pairs = one_to_one(candidates, |pair| (pair.truth, pair.claim));
+    Matching { pairs, truths: truths.len(), claims: claims.len() }
+}
+
+/// Of candidates in the order of preference those whose places, one on either side, no candidate before them has taken.
+pub(crate) fn one_to_one<T>(mut candidates: Vec<T>, places: impl Fn(&T) -> (usize, usize)) -> Vec<T> {
+    let (mut of_one_side, mut of_the_other) = (HashSet::new(), HashSet::new());
+    candidates.retain(|candidate| {
+        let (one, other) = places(candidate);
+        let is_free = !of_one_side.contains(&one) && !of_the_other.contains(&other);
         if is_free {
-            (is_found[pair.truth], is_used[pair.claim]) = (true, true);
+            of_one_side.insert(one);
+            of_the_other.insert(other);
         }
         is_free
     });
-    Matching { pairs: candidates, truths: truths.len(), claims: claims.len() }
+    candidates
 }
 
 /// Whether claim and truth share a moment; without times they may.

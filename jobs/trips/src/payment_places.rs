@@ -332,7 +332,7 @@ impl Written {
 /// Until when the stops and trips of each device are final, microseconds UTC, exclusive.
 struct Settled {
     until_us: HashMap<String, i64>,
-    /// The same of devices that were never heard of.
+    /// The same of devices of which nothing is known.
     unheard_us: Option<i64>,
 }
 
@@ -347,14 +347,18 @@ impl Settled {
             _ if trip_started.is_valid(row) => since.value(row).min(trip_started.value(row)),
             _ => since.value(row),
         };
-        let mut until_us = trips.ends();
+        let ends = trips.ends();
+        let unheard_us = inputs.clock_us.map(|clock_us| clock_us.saturating_sub(UNHEARD_US));
+        // Phones of which nothing is known now.
+        let unheard = |end_us: i64| unheard_us.map_or(end_us, |unheard_us| unheard_us.max(end_us));
+        let mut until_us: HashMap<String, i64> =
+            ends.iter().map(|(device_id, end_us)| (device_id.clone(), unheard(*end_us))).collect();
         for row in 0..devices.len() {
-            match until_us.get_mut(devices.value(row)) {
-                Some(until_us) => *until_us = until(row).max(*until_us),
-                None => drop(until_us.insert(devices.value(row).to_string(), until(row))),
-            }
+            let device_id = devices.value(row);
+            let settled_us = ends.get(device_id).map_or(until(row), |end_us| until(row).max(*end_us));
+            until_us.insert(device_id.to_string(), settled_us);
         }
-        Ok(Self { until_us, unheard_us: inputs.clock_us.map(|clock_us| clock_us.saturating_sub(UNHEARD_US)) })
+        Ok(Self { until_us, unheard_us })
     }
 
     fn is_settled(&self, device_id: &str, at_us: i64) -> bool {

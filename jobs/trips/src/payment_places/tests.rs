@@ -136,6 +136,10 @@ impl Town {
     }
 
     fn places_with(&self, payments: &RecordBatch, fixes: &[RecordBatch]) -> RecordBatch {
+        self.places_at(payments, fixes, 4_000)
+    }
+
+    fn places_at(&self, payments: &RecordBatch, fixes: &[RecordBatch], clock_s: i64) -> RecordBatch {
         let assignments = [assignments()];
         let mut work = PaymentPlaces::read(Inputs {
             payments: std::slice::from_ref(payments),
@@ -144,7 +148,7 @@ impl Town {
             trips: std::slice::from_ref(&self.trips),
             vehicles: std::slice::from_ref(&self.vehicles),
             written: &self.written,
-            clock_us: Some(4_000 * SECOND_US),
+            clock_us: Some(clock_s * SECOND_US),
         })
         .unwrap();
         fixes.iter().for_each(|batch| work.look(batch).unwrap());
@@ -235,6 +239,10 @@ fn a_payment_waits_until_its_stop_or_trip_is_final() {
     // Never heard of, and the log's clock stands at 4,000 s: it may be heard of within a day.
     assert_eq!(judged(("db", "silent", 100, None), none()), 0);
     assert_eq!(judged(("db", "silent", 100, None), trips(&[("t1", 1, "da", 1_000, 2_000)])), 1);
+    // Nothing of it for longer than that: what has ended is all there is.
+    let heard_of = Town { vehicles: vehicles(&[]), ..Town::new() };
+    let rows = heard_of.places_at(&asked, &[fixes(&track())], 2_400 + 24 * 3_600 + 1);
+    assert_eq!(rows.num_rows(), 2);
 }
 
 #[test]
