@@ -3,8 +3,8 @@
 //! published scenarios of fraud. Windows and models are compared with others on it.
 //!
 //! It may depend on the crate's streams and on how its writers name files; it refuses the town, real clocks and real
-//! randomness. The distributions are the published ones, the draws are not: they follow from the seed through the crate's
-//! own streams, so counts agree with the published table as far as chance allows and single rows do not.
+//! randomness. The distributions are the published ones, the draws are not: they follow from the seed through the
+//! crate's own streams, so counts agree with the published table as far as chance allows and single rows do not.
 
 use jiff::civil::{Date, date};
 use jiff::tz::Offset;
@@ -29,7 +29,7 @@ pub const TERMINALS_MAX: u32 = 100_000;
 /// Fewest terminals of a plan: as many are compromised each day.
 pub const TERMINALS_MIN: u32 = frauds::TERMINALS_PER_DAY;
 /// Most days of all customers together. A customer's day has two transactions in the mean, and each is kept in 24 bytes
-/// (36 while they are sorted): no more than 1.5 GB.
+/// (36 while they are sorted): some 1.5 GB at most.
 pub const CUSTOMER_DAYS_MAX: u64 = 20_000_000;
 /// Largest radius, units of the grid: longer than its diagonal.
 pub const RADIUS_MAX: f64 = 142.0;
@@ -97,7 +97,7 @@ fn refused(what: &'static str, allowed: String, found: impl std::fmt::Display) -
 pub enum HandbookStep {
     /// Customers spend; counted in customers.
     Customers,
-    /// Frauds happen; counted in days.
+    /// Frauds happen; counted in days, once for scenario 2 and once for scenario 3.
     Frauds,
     /// A file is written; counted in transactions.
     File,

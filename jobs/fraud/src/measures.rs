@@ -1,10 +1,10 @@
 //! How good scores are: measures of ranking, of alerts that can be afforded, and of cards found, with the spans of time
 //! in which models learn and are judged.
 //!
-//! It may depend on nothing but the standard library and `thiserror`; it refuses to make scores and to choose thresholds
-//! for production. Everything is counted in whole numbers before it is divided, so that no answer depends on the order
-//! of rows. Scores may be any numbers, also infinite ones, higher is more suspicious; what is not a number is
-//! refused. Payments of equal score are never told apart.
+//! It may depend on the standard library and `thiserror`; it refuses to make scores and to choose thresholds for
+//! production. Everything is counted in whole numbers before it is divided, so that no answer depends on the order of
+//! rows. Scores may be any numbers, also infinite ones, higher is more suspicious; what is not a number is refused.
+//! Payments of equal score are never told apart; of cards with equal scores the lesser customer comes first.
 
 mod cards;
 mod folds;
@@ -157,8 +157,8 @@ pub fn recall_at_false_positive_rate(
     Ok(Some(point))
 }
 
-/// Share of each scenario's frauds that [`recall_at_false_positive_rate`]'s threshold finds; the threshold is one for all
-/// of them. Scenario 0 is genuine, any other a fraud. Empty where there is no fraud.
+/// Share of each scenario's frauds that the threshold of [`recall_at_false_positive_rate`] finds; all scenarios have the
+/// same threshold. Scenario 0 is genuine, any other a fraud. Empty where there is no fraud.
 pub fn recall_by_scenario(
     scores: &[f64],
     scenarios: &[i32],

@@ -3,8 +3,8 @@
 //!
 //! 1. An amount above 220 is a fraud: what any detector should find.
 //! 2. Each day two terminals are compromised, and all their transactions of 28 days from that day on are frauds.
-//! 3. Each day three customers are compromised; of their transactions of 14 days from that day on, taken together, a third
-//!    is multiplied by five. A transaction that is hit on several days is multiplied each time.
+//! 3. Each day three customers are compromised; of their transactions of 14 days from that day on, taken together, a
+//!    third is multiplied by five. A transaction that is hit on several days is multiplied each time.
 //!
 //! It may depend on streams; it refuses to make or to move transactions.
 

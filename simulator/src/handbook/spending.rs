@@ -40,7 +40,7 @@ pub(super) fn spend(plan: &HandbookPlan, customer: &Customer, reach: &[u32], tra
     }
 }
 
-/// A whole second of the day; nothing where the draw lies on another day or on midnight, and the transaction is dropped.
+/// A whole second of the day; nothing where the draw lies on another day or on midnight: that transaction is dropped.
 fn second_of_day(stream: &mut Stream) -> Option<u32> {
     let second = (TIME_MEAN_S + TIME_DEVIATION_S * streams::normal(stream)) as i64;
     u32::try_from(second).ok().filter(|second| (1..SECONDS_PER_DAY).contains(second))
