@@ -15,6 +15,16 @@ pub enum SimulatorError {
         /// Largest number allowed.
         max: u32,
     },
+    /// The plan of the handbook's simulation is outside the bounds set out at [`crate::handbook::HandbookPlan`].
+    #[error("the handbook's simulation needs {what} {allowed}, not {found}: choose another")]
+    HandbookPlan {
+        /// Which part of the plan.
+        what: &'static str,
+        /// What is allowed.
+        allowed: String,
+        /// What was asked for.
+        found: String,
+    },
     /// The folder holds another town; writing into it would mix two.
     #[error("{} holds {found}, but {wanted} was asked for: choose another folder", path.display())]
     OtherPlan {
@@ -42,6 +52,14 @@ pub enum SimulatorError {
         path: PathBuf,
         /// Why it failed.
         source: parquet::errors::ParquetError,
+    },
+    /// A CSV file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Csv {
+        /// Which file.
+        path: PathBuf,
+        /// Why it failed.
+        source: arrow::error::ArrowError,
     },
     /// More events wait for their time than [`crate::IN_FLIGHT_MAX`].
     #[error("more than {max} events are in flight: simulate fewer merchants")]

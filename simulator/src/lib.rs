@@ -9,6 +9,7 @@
 //!
 //! Read on in this order: `run` plays the hours; `visits` and `movement` say what people do, `payments`, `story` and `fixes` what
 //! gateway and phones make of it, `folder`, `writer` and `truth` what is written.
+//! `handbook` stands apart: published fraud scenarios as a table of transactions, without a town.
 
 mod cards;
 mod clock;
@@ -16,6 +17,7 @@ mod districts;
 mod error;
 mod fixes;
 mod folder;
+pub mod handbook;
 mod merchants;
 mod movement;
 mod payments;

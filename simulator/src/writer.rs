@@ -182,13 +182,14 @@ impl<'world> Output<'world> {
 }
 
 /// Temporary name of a file.
-fn partial(path: &Path) -> PathBuf {
+pub(crate) fn partial(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_os_string();
     name.push(PARTIAL);
     name.into()
 }
 
-fn rename(path: &Path) -> Result<(), SimulatorError> {
+/// Gives a complete file its name.
+pub(crate) fn rename(path: &Path) -> Result<(), SimulatorError> {
     fs::rename(partial(path), path).map_err(SimulatorError::file("rename", path))
 }
 
