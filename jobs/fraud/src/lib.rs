@@ -2,3 +2,5 @@
 //!
 //! It may depend on `schemas` and on Arrow. It refuses clocks, files, network and randomness: same log, same values,
 //! whatever the batch borders.
+
+pub mod model;
