@@ -4,4 +4,5 @@
 //! whatever the batch borders.
 
 pub mod measures;
+pub mod model;
 pub mod windows;
