@@ -19,11 +19,13 @@ const ZERO_MISSING: u8 = 2;
 /// Rule of a node: the threshold is the place of a set of categories.
 const CATEGORICAL: u8 = 4;
 
-/// Rows that go through a tree one after the other, so that its nodes stay in the nearest cache; with 20 features their
-/// values take 10 KiB of it.
+/// Rows that are gathered from columns at once: with 20 features their values take 10 KiB, so they stay in the nearest
+/// cache until they are asked for. (Taking a tree at a time through all of them was slower than a row at a time through
+/// all trees: the nodes of 100 trees fit the next cache.)
 const BLOCK_ROWS: usize = 64;
-/// Trees that one row walks at the same time: a step waits for memory, and the steps of several trees wait together.
-const LANES: usize = 8;
+/// Trees that one row walks at the same time: a step waits for memory, and the steps of several trees wait together. Of
+/// 1 to 16 this took the least time for 100 trees of 31 leaves, under half of that for one tree after the other.
+const LANES: usize = 6;
 
 #[derive(Debug, Clone, Copy)]
 struct Node {
@@ -160,15 +162,7 @@ impl Flat {
                     block[row * width + place] = if is_null { f64::NAN } else { *value };
                 }
             }
-            let before = scores.len();
-            scores.resize(before + count, 0.0);
-            let sums = &mut scores[before..];
-            let block = block.chunks_exact(width).take(count);
-            for tree in &self.trees {
-                for (sum, row) in sums.iter_mut().zip(block.clone()) {
-                    *sum += if self.is_plain { self.walk::<true>(tree, row) } else { self.walk::<false>(tree, row) };
-                }
-            }
+            scores.extend(block.chunks_exact(width).take(count).map(|row| self.raw_score(row)));
         }
     }
 
