@@ -11,6 +11,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod faults;
+mod fraud_command;
 mod job;
 mod kafka;
 mod lag;
@@ -61,6 +62,7 @@ enum Command {
     Job(job::JobArgs),
     Sql(sql::SqlArgs),
     Trips(trips_command::TripsArgs),
+    Fraud(fraud_command::FraudArgs),
     Decode(decode_command::DecodeArgs),
     Maintain(maintain::MaintainArgs),
     Topics(topics::TopicsArgs),
@@ -82,6 +84,7 @@ fn main() -> ExitCode {
         Command::Job(args) => job::run(&args),
         Command::Sql(args) => sql::run(&args),
         Command::Trips(args) => trips_command::run(&args),
+        Command::Fraud(args) => fraud_command::run(&args),
         Command::Decode(args) => decode_command::run(&args),
         Command::Maintain(args) => maintain::run(&args),
         Command::Topics(args) => topics::run(&args),

@@ -1,8 +1,10 @@
 //! `till simulate`: a town from a seed as an input folder, its ground truth in a folder of its own.
 
+mod handbook;
+
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::json;
 use simulator::{Plan, Summary};
 
@@ -39,10 +41,13 @@ pub struct PlanFlags {
 /// With --brokers what the folder holds also goes to the topics (days that went there before are left out), and its
 /// bundles to the state folder.
 #[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct SimulateArgs {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Folder for the input; one that holds the same town gets the missing days.
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    out: Option<PathBuf>,
     /// Folder for what is true about the town, card numbers in clear included [default: OUT-truth].
     #[arg(long, value_name = "DIR")]
     truth: Option<PathBuf>,
@@ -59,6 +64,12 @@ pub struct SimulateArgs {
     lake: LakeFlags,
     #[command(flatten)]
     state: StateFlags,
+}
+
+/// What is simulated instead of a town.
+#[derive(Subcommand)]
+enum Other {
+    Handbook(handbook::HandbookArgs),
 }
 
 /// Writes the missing days of a town, with a progress bar.
@@ -82,18 +93,22 @@ pub fn execute(flags: PlanFlags, input: &Path, truth: &Path) -> Result<Summary, 
 
 /// Runs the command.
 pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
-    let truth = args.truth.clone().unwrap_or_else(|| beside(&args.out));
-    let summary = execute(args.plan, &args.out, &truth)?;
+    if let Some(Other::Handbook(args)) = &args.other {
+        return handbook::run(args);
+    }
+    let out = args.out.as_deref().ok_or_else(|| Failure::usage("--out names the folder for the input"))?;
+    let truth = args.truth.clone().unwrap_or_else(|| beside(out));
+    let summary = execute(args.plan, out, &truth)?;
     if args.brokers.brokers.is_some() {
         let config = Config::resolve_with(&args.lake, &args.state, &args.brokers)?;
         if args.live.live {
-            return live::run(&args.out, &config, &args.live, args.json);
+            return live::run(out, &config, &args.live, args.json);
         }
-        return print_published(args, &publish::publish(&args.out, &config)?);
+        return print_published(out, args.json, &publish::publish(out, &config)?);
     }
     if args.json {
         return output::print_json(&json!({
-            "input": args.out,
+            "input": out,
             "truth": truth,
             "days": summary.days,
             "days_written": summary.days_written,
@@ -102,25 +117,25 @@ pub fn run(args: &SimulateArgs) -> Result<(), Failure> {
         }));
     }
     output::print(&match summary.days_written {
-        0 => format!("{}: all {} days are there", args.out.display(), summary.days),
+        0 => format!("{}: all {} days are there", out.display(), summary.days),
         written => format!(
             "{}: {written} days written, {} in all, with {} swipes and {} pings",
-            args.out.display(),
+            out.display(),
             summary.days,
             summary.swipes,
             summary.pings
         ),
     })?;
-    eprintln!("next: till run --input {}", args.out.display());
+    eprintln!("next: till run --input {}", out.display());
     Ok(())
 }
 
-fn print_published(args: &SimulateArgs, published: &Published) -> Result<(), Failure> {
-    if args.json {
+fn print_published(out: &Path, json: bool, published: &Published) -> Result<(), Failure> {
+    if json {
         return output::print_json(published);
     }
     let Published { records, left_out } = published;
-    output::print(&format!("{}: {records} records went to the topics", args.out.display()))?;
+    output::print(&format!("{}: {records} records went to the topics", out.display()))?;
     if *left_out > 0 {
         eprintln!("{left_out} records of the folder do not parse and stayed behind");
     }

@@ -9,6 +9,7 @@ mod cli;
 mod crashes;
 mod demo;
 mod durations;
+mod fraud;
 mod kafka;
 mod operations;
 mod payment_places;

@@ -6,8 +6,8 @@ That is all: the script makes itself a virtual environment of tests/python/requi
 ~/.cache/tillstream) and goes on in it. It writes FOLDER (default: tests/data/lightgbm), three files a model:
 
 NAME.txt           the model as LightGBM saves it
-NAME.rows          a row a line: the bits of its features as hexadecimal digits
-NAME.answers       a row a line: the bits of raw score, prediction, then of each feature's contribution and the base
+NAME_rows.csv      a row a line: the bits of its features as hexadecimal digits
+NAME_answers.csv   a row a line: the bits of raw score, prediction, then of each feature's contribution and the base
 
 Where FOLDER/written holds a model as the Rust writer wrote it, LightGBM must load it and give the same bits.
 Same versions, same files, byte for byte, on Linux with x86-64 and glibc.
@@ -131,7 +131,7 @@ def questions(number, booster, rows):
 
 
 def bits(values):
-    return " ".join(struct.pack(">d", value).hex() for value in values)
+    return ",".join(struct.pack(">d", value).hex() for value in values)
 
 
 def answers(model, rows):
@@ -153,8 +153,8 @@ def main(folder):
         asked = questions(number, booster, rows)
         told = answers(model, asked)
         (folder / f"{name}.txt").write_text(model)
-        (folder / f"{name}.rows").write_text("".join(f"{bits(row)}\n" for row in asked))
-        (folder / f"{name}.answers").write_text("".join(f"{line}\n" for line in told))
+        (folder / f"{name}_rows.csv").write_text("".join(f"{bits(row)}\n" for row in asked))
+        (folder / f"{name}_answers.csv").write_text("".join(f"{line}\n" for line in told))
         written = DATA / "lightgbm" / "written" / f"{name}.txt"
         if written.exists() and answers(written.read_text(), asked) != told:
             sys.exit(f"LightGBM predicts something else from {written}")

@@ -29,8 +29,8 @@
 //! * Arithmetic or a function with a missing value is missing. So is an integer that overflows, and a division by zero.
 //! * A comparison or `in` with a missing value is missing, neither true nor false. `in @list` is so too where the
 //!   payment's time is missing.
-//! * `not` of missing is missing. `and` is false where one side is false, `or` true where one side is true, whatever the
-//!   other is; else a missing side makes them missing (Kleene's logic, as in SQL).
+//! * `not` of missing is missing. `and` is false where one side is false, `or` true where one side is true, whatever
+//!   the other is; else a missing side makes them missing (Kleene's logic, as in SQL).
 //! * A condition holds only where it is true. So a comparison with a missing value does not hold under `not` either:
 //!   without an amount neither `amount > 5` holds nor `not (amount > 5)`.
 //! * Only `is missing` makes missing true, and `is not missing` makes it false.

@@ -5,7 +5,7 @@
 //! are the features of a payment that follow from those before it, a [`model`] makes a score of features, and [`measures`]
 //! say how good scores are.
 //!
-//! It may depend on `schemas` and on Arrow. It refuses clocks, files, network and randomness: same log, same values,
+//! It may depend on `schemas`, on Arrow, on hashes, on `jiff` for times in lists and on `strsim` for names. It refuses clocks, files, network and randomness: same log, same values,
 //! whatever the batch borders.
 
 pub mod expression;

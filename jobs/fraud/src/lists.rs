@@ -10,7 +10,7 @@
 //! counts as not there. No clock is asked, so a replay judges as the day itself did. An entry may be an exclusion
 //! (`!value`). Of the entries of a value that are in force the nearest decides: `case` at the merchant, `case`,
 //! `merchant`, `global`. So a merchant takes a card off the global list for himself, and an analyst puts it back. What
-//! has no entry in force is not on the list.
+//! has no entry in force is not on the list. A payment whose merchant is missing has no entries at a merchant.
 //!
 //! Lists hold texts only: what payments are told apart by (tokens, merchants, readers, category codes) is text here.
 //!

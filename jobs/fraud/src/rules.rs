@@ -23,8 +23,8 @@
 //! * **Missing.** A rule fires where its condition is true. With `missing fires` it also fires where its condition is
 //!   missing: for rules that would rather stop a payment about which too little is known.
 //! * **Rollout.** The rule fires for this share of cards only, 0.01 to 100 percent. A card's bucket is the first 8
-//!   bytes, big-endian, of the SHA-256 of the rule's name, a zero byte and the card's token, modulo 10,000; it is in the
-//!   rollout where the bucket lies below the share in hundredths of a percent. So a card that is in stays in as the
+//!   bytes, big-endian, of the SHA-256 of the rule's name, a zero byte and the card's token, modulo 10,000; it is in
+//!   the rollout where the bucket lies below the share in hundredths of a percent. So a card that is in stays in as the
 //!   share grows, and each rule draws other cards. Without a token a rule with a rollout does not fire.
 //!
 //! It may depend on Arrow, fields, lists and expressions. It refuses to drop a rule with an error in silence: a file is
@@ -198,7 +198,7 @@ impl RuleSet {
         &self.rules
     }
 
-    /// SHA-256 of its text, hexadecimal.
+    /// SHA-256 of its text, hexadecimal. The lists that it looks into have identities of their own.
     pub fn identity(&self) -> &str {
         &self.identity
     }

@@ -14,20 +14,24 @@
 //! lateness behind the newest of its key gets no values. A key has at most a million payments at once, a set at most its
 //! number of keys: beyond that windows that would be too small are missing until they are whole again.
 //!
-//! It may depend on Arrow. It refuses clocks, files and randomness.
+//! It may depend on Arrow and on expressions. It refuses clocks, files and randomness.
 
+mod definitions;
 mod entries;
-mod fields;
 mod keys;
 mod operator;
+mod payments;
 mod saved;
 
 use std::collections::BTreeSet;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use serde::{Deserialize, Serialize};
 
+use crate::expression::Expression;
+
+pub use definitions::parse;
 pub use operator::{Value, Windows};
+pub use payments::Payments;
 
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 /// Longest window with its delay, microseconds: two years.
@@ -37,7 +41,7 @@ pub const WINDOWS_MAX: usize = 500;
 
 /// What is computed of the payments in a window. The field is an integer, Boolean (1 and 0) or time for all functions, or
 /// a text for `Distinct`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Function {
     /// Number of payments.
     Count,
@@ -89,7 +93,7 @@ impl Function {
 }
 
 /// A window.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
     /// Name of its column.
     pub name: String,
@@ -97,6 +101,8 @@ pub struct Definition {
     pub function: Function,
     /// Fields that make its key: a payment without one of them has no values.
     pub key: Vec<String>,
+    /// Which payments are in it; every payment reads its value.
+    pub filter: Option<Expression>,
     /// Length, microseconds.
     pub length_us: i64,
     /// How long before the payment it ends, microseconds.
@@ -106,7 +112,7 @@ pub struct Definition {
 }
 
 /// Windows with their bounds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct WindowSet {
     /// In the order of their columns.
     pub windows: Vec<Definition>,

@@ -10,7 +10,7 @@ use crate::streams::{self, Stream};
 /// Length of each side of the grid on which customers and terminals lie.
 const GRID_SIDE: f64 = 100.0;
 /// Range of the customers' mean amounts, euros.
-const MEAN_AMOUNT: std::ops::Range<f64> = 5.0..100.0;
+const SPENDING_MEAN: std::ops::Range<f64> = 5.0..100.0;
 /// Range of the customers' mean numbers of transactions a day.
 const TRANSACTIONS_PER_DAY: std::ops::Range<f64> = 0.0..4.0;
 
@@ -39,7 +39,7 @@ pub(super) struct Customer {
     pub(super) number: u32,
     pub(super) place: Place,
     /// Euros.
-    pub(super) mean_amount: f64,
+    pub(super) spending_mean: f64,
     /// Mean of a Poisson distribution.
     pub(super) transactions_per_day: f64,
 }
@@ -51,7 +51,7 @@ impl Customer {
         Self {
             number,
             place: Place::draw(&mut stream),
-            mean_amount: stream.random_range(MEAN_AMOUNT),
+            spending_mean: stream.random_range(SPENDING_MEAN),
             transactions_per_day: stream.random_range(TRANSACTIONS_PER_DAY),
         }
     }

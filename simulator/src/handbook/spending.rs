@@ -14,11 +14,11 @@ const TIME_MEAN_S: f64 = 43_200.0;
 /// Standard deviation of the time of day, seconds.
 const TIME_DEVIATION_S: f64 = 20_000.0;
 /// A customer's amounts deviate by this share of their mean.
-const AMOUNT_DEVIATION_SHARE: f64 = 0.5;
+const SPENDING_DEVIATION_SHARE: f64 = 0.5;
 /// What a negative amount is replaced by is drawn below so many means.
-const AMOUNT_REDRAWN_MEANS: f64 = 2.0;
+const SPENDING_REDRAWN_MEANS: f64 = 2.0;
 /// Cents of a euro.
-const MINOR_UNITS: f64 = 100.0;
+const CENTS_IN_EURO: f64 = 100.0;
 
 /// Appends all transactions of a customer, day by day. Without a terminal in reach there are none.
 pub(super) fn spend(plan: &HandbookPlan, customer: &Customer, reach: &[u32], transactions: &mut Vec<Transaction>) {
@@ -32,7 +32,7 @@ pub(super) fn spend(plan: &HandbookPlan, customer: &Customer, reach: &[u32], tra
         let drawn = count.sample(&mut stream) as u32;
         for _ in 0..drawn {
             let Some(second) = second_of_day(&mut stream) else { continue };
-            let amount_minor = amount_minor(&mut stream, customer.mean_amount);
+            let amount_minor = amount_minor(&mut stream, customer.spending_mean);
             let terminal = *streams::pick(&mut stream, reach);
             let time_s = day * SECONDS_PER_DAY + second;
             transactions.push(Transaction { amount_minor, time_s, customer: customer.number, terminal, scenario: 0 });
@@ -48,9 +48,9 @@ fn second_of_day(stream: &mut Stream) -> Option<u32> {
 
 /// Euro cents, rounded once from euros.
 fn amount_minor(stream: &mut Stream, mean: f64) -> i64 {
-    let mut amount = mean + mean * AMOUNT_DEVIATION_SHARE * streams::normal(stream);
-    if amount < 0.0 {
-        amount = stream.random_range(0.0..mean * AMOUNT_REDRAWN_MEANS);
+    let mut euros = mean + mean * SPENDING_DEVIATION_SHARE * streams::normal(stream);
+    if euros < 0.0 {
+        euros = stream.random_range(0.0..mean * SPENDING_REDRAWN_MEANS);
     }
-    (amount * MINOR_UNITS).round_ties_even() as i64
+    (euros * CENTS_IN_EURO).round_ties_even() as i64
 }

@@ -171,13 +171,13 @@ fn a_longer_plan_starts_with_the_transactions_of_a_shorter_one() {
 fn habits_are_the_published_ones() {
     let customers: Vec<profiles::Customer> = (0..20_000).map(|number| profiles::Customer::new(1, number)).collect();
     let mean = |value: fn(&profiles::Customer) -> f64| customers.iter().map(value).sum::<f64>() / 20_000.0;
-    let means = [mean(|c| c.place.x), mean(|c| c.place.y), mean(|c| c.mean_amount), mean(|c| c.transactions_per_day)];
+    let means = [mean(|c| c.place.x), mean(|c| c.place.y), mean(|c| c.spending_mean), mean(|c| c.transactions_per_day)];
     for (found, published) in means.into_iter().zip([50.0, 50.0, 52.5, 2.0]) {
         assert!((found / published - 1.0).abs() < 0.02, "{means:?}");
     }
     // One customer's 40,000 days: the count is Poisson, so mean and variance agree.
     let customer =
-        profiles::Customer { number: 0, place: customers[0].place, mean_amount: 40.0, transactions_per_day: 3.0 };
+        profiles::Customer { number: 0, place: customers[0].place, spending_mean: 40.0, transactions_per_day: 3.0 };
     let plan = HandbookPlan { days: 40_000, ..SMALL };
     let mut transactions = Vec::new();
     spending::spend(&plan, &customer, &[3, 5], &mut transactions);

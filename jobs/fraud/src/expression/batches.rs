@@ -4,7 +4,6 @@
 //! computed anyway, which is cheaper than to ask.
 
 use std::borrow::Cow;
-use std::fmt::Write;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -19,6 +18,9 @@ use crate::expression::scalar::{
 };
 use crate::expression::tree::{Condition, InList, Integer, Number, OneOf, Operands, Text, Time, Value};
 use crate::expression::vectors::{Texts, Truth, Vector};
+
+/// Most texts of `in (...)` that are compared one by one: equality looks at lengths first, order cannot.
+const SEARCHED_ONE_BY_ONE_MAX: usize = 8;
 
 impl Value {
     /// The value of each row as an array of its type.
@@ -86,9 +88,14 @@ impl Condition {
                 let known = |value: f64| values.binary_search_by(|known| compare_numbers(*known, value)).is_ok();
                 value.of_columns(columns).test(rows, known)
             }
-            Self::InTexts(value, OneOf(values)) => value
-                .of_columns(columns)
-                .test(rows, |_, value| values.binary_search_by(|known| (**known).cmp(value)).is_ok()),
+            Self::InTexts(value, OneOf(values)) => {
+                let value = value.of_columns(columns);
+                if values.len() <= SEARCHED_ONE_BY_ONE_MAX {
+                    value.test(rows, |_, value| values.iter().any(|known| **known == *value))
+                } else {
+                    value.test(rows, |_, value| values.binary_search_by(|known| (**known).cmp(value)).is_ok())
+                }
+            }
             Self::InList(in_list) => in_list.of_columns(columns),
             Self::Missing(value, true) => value.missing_columns(columns),
             Self::Missing(value, false) => value.missing_columns(columns).not(),
@@ -214,20 +221,22 @@ impl Text {
     }
 }
 
-/// Written character by character into one buffer for all rows.
+/// One text of all rows is the scratch of each.
 fn lowered(texts: &StringArray) -> StringArray {
     let mut lowered = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
+    let mut scratch = String::new();
     for text in texts {
+        scratch.clear();
         match text {
-            None => lowered.append_null(),
-            Some(text) => {
-                for character in lower_characters(text) {
-                    // Writing to a buffer in memory does not fail.
-                    let _ = lowered.write_char(character);
-                }
-                lowered.append_value("");
+            // Most texts are plain letters, which need no tables.
+            Some(text) if text.is_ascii() => {
+                scratch.push_str(text);
+                scratch.make_ascii_lowercase();
             }
+            Some(text) => scratch.extend(lower_characters(text)),
+            None => {}
         }
+        lowered.append_option(text.map(|_| &scratch));
     }
     lowered.finish()
 }

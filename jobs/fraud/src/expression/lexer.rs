@@ -1,5 +1,5 @@
-//! Words, numbers, texts and signs of the language. What is none of them becomes a token too ([`Token::Wrong`]), so that
-//! the parser can say it in its place and go on with the next rule.
+//! Words, numbers, texts and signs of the language. What is none of them becomes a token too ([`Token::Wrong`]), so
+//! that the parser can say it in its place and go on with the next rule.
 //!
 //! It may depend on nothing. It refuses texts and descriptions over several lines: one missing quote must not swallow
 //! the rest of a file.

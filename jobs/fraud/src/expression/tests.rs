@@ -189,7 +189,9 @@ fn errors_are_marked() {
         ),
         (
             "(score = 5",
-            "line 1: `)`, `and`, `or` or a comparison should follow, but the text ends here\n  (score = 5\n            ^",
+            "line 1: `)`, `and`, `or` or a comparison should follow, but the text ends here\n  \
+               (score = 5\n  \
+             \u{20}         ^",
         ),
         (
             "weekdy(received_at)",
@@ -210,8 +212,10 @@ fn errors_are_marked() {
         (
             "# all of them\nfoo and scroe > 1 and currency > 2",
             "line 2: there is no field foo\n  foo and scroe > 1 and currency > 2\n  ^^^\n\
-             line 2: there is no field scroe; did you mean `score`?\n  foo and scroe > 1 and currency > 2\n          ^^^^^\n\
-             line 2: a text cannot be compared with an integer\n  foo and scroe > 1 and currency > 2\n                        ^^^^^^^^^^^^",
+             line 2: there is no field scroe; did you mean `score`?\n  foo and scroe > 1 and currency > 2\n  \
+             \u{20}       ^^^^^\n\
+             line 2: a text cannot be compared with an integer\n  foo and scroe > 1 and currency > 2\n  \
+             \u{20}                     ^^^^^^^^^^^^",
         ),
     ] {
         assert_eq!(marked(text), expected, "{text}");

@@ -27,5 +27,5 @@ fn model(name: &str) -> Model {
 /// The numbers of a file of bits, a row a line.
 fn numbers(name: &str) -> Vec<Vec<f64>> {
     let number = |digits: &str| f64::from_bits(u64::from_str_radix(digits, 16).unwrap());
-    text(name).lines().map(|line| line.split(' ').map(number).collect()).collect()
+    text(name).lines().map(|line| line.split(',').map(number).collect()).collect()
 }

@@ -204,7 +204,8 @@ proptest! {
 
     #[test]
     fn no_text_panics(
-        text in any_file(), cut in any::<prop::sample::Index>(), put in "(rule|when|allow|\"|'|%|rollout|5| |\n|[^a]){0,9}",
+        text in any_file(), cut in any::<prop::sample::Index>(),
+        put in "(rule|when|allow|\"|'|%|rollout|5| |\n|[^a]){0,9}",
         bytes in prop::collection::vec(any::<u8>(), 0..100),
     ) {
         let place = (0..=cut.index(text.len() + 1)).rev().find(|place| text.is_char_boundary(*place)).unwrap();

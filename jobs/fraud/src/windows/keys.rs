@@ -4,8 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::entries::{ENTRIES_MAX, Entries, Range};
-use super::fields::{Cell, Fields};
 use super::operator::Group;
+use super::payments::{Cell, Payments};
 
 /// Entries that have left every window before they are dropped together.
 const DROPPED_MIN: usize = 32;
@@ -134,7 +134,7 @@ impl Keys {
     pub(super) fn of_payment(
         &mut self,
         group: &Group,
-        fields: &Fields,
+        payments: &Payments,
         row: usize,
         at_us: i64,
         keys_max: usize,
@@ -145,7 +145,7 @@ impl Keys {
             if part > 0 {
                 name.push(SEPARATOR);
             }
-            match fields.cell(row, *place) {
+            match payments.cell(row, *place) {
                 Cell::Text(text) => name.push_str(text?),
                 // Writing to a string never fails.
                 Cell::Number(number) => drop(write!(name, "{}", number?)),

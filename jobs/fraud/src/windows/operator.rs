@@ -6,9 +6,10 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions};
 
 use super::entries::{Column, Range, VALUE_MAX};
-use super::fields::{Cell, Fields};
 use super::keys::{Key, Keys, uncount};
+use super::payments::{Cell, Payments};
 use super::{Definition, Function, WindowError, WindowSet};
+use crate::expression::Expression;
 
 /// Payments after which keys of which nothing is left are looked for.
 const SWEEP_EVERY: u64 = 1 << 16;
@@ -52,8 +53,9 @@ impl Window {
     }
 }
 
-/// Windows with the same key.
+/// Windows of the same payments by the same key.
 pub(super) struct Group {
+    filter: Option<Expression>,
     /// Places of the key's fields among the set's.
     pub(super) key_fields: Vec<usize>,
     pub(super) sources: Vec<Source>,
@@ -89,9 +91,11 @@ impl Windows {
     pub fn new(set: WindowSet) -> Result<Self, WindowError> {
         set.check()?;
         let mut fields: Vec<String> = Vec::new();
-        let mut by_key: BTreeMap<&[String], Group> = BTreeMap::new();
+        let mut by_key: BTreeMap<(&[String], Option<String>), Group> = BTreeMap::new();
         for (place, definition) in set.windows.iter().enumerate() {
-            let group = by_key.entry(&definition.key).or_insert_with(|| Group {
+            let filter_text = definition.filter.as_ref().map(Expression::to_string);
+            let group = by_key.entry((&definition.key, filter_text)).or_insert_with(|| Group {
+                filter: definition.filter.clone(),
                 key_fields: definition.key.iter().map(|name| place_of(name, &mut fields)).collect(),
                 sources: Vec::new(),
                 windows: Vec::new(),
@@ -130,20 +134,29 @@ impl Windows {
         self.keys.iter().flat_map(|keys| keys.by_name.values()).map(|key| key.entries.len()).sum()
     }
 
+    /// The fields of a batch that the windows read.
+    ///
+    /// # Errors
+    /// Fails where a field is missing or of a type that no window can read.
+    pub fn bind(&self, rows: &RecordBatch) -> Result<Payments, WindowError> {
+        let payments = Payments::read(rows, &self.set.time, &self.fields)?;
+        let summed = self.groups.iter().flat_map(|group| &group.sources).filter(|source| source.is_summed);
+        payments.check_numbers(summed.map(|source| source.field), &self.fields)?;
+        let filters = self.groups.iter().map(|group| group.filter.as_ref());
+        payments.with_filters(rows, filters)
+    }
+
     /// Values of the windows for each row of a batch, which follow those of the batches before: one column a window.
     ///
     /// # Errors
-    /// Fails where a field is missing or of a type that no window can read; nothing was entered then.
+    /// As [`Windows::bind`]; nothing was entered then.
     pub fn process(&mut self, rows: &RecordBatch) -> Result<RecordBatch, WindowError> {
-        let fields = Fields::read(rows, &self.set.time, &self.fields)?;
-        let summed = self.groups.iter().flat_map(|group| &group.sources).filter(|source| source.is_summed);
-        fields.check_numbers(summed.map(|source| source.field), &self.fields)?;
+        let payments = self.bind(rows)?;
         let length = rows.num_rows();
         let mut builders: Vec<Builder> = self.set.windows.iter().map(|window| Builder::of(window, length)).collect();
         let mut values = vec![None; self.set.windows.len()];
         for row in 0..length {
-            values.fill(None);
-            self.row(&fields, row, &mut values);
+            self.enter(&payments, row, &mut values);
             builders.iter_mut().zip(&values).for_each(|(builder, value)| builder.append(*value));
         }
         let columns = builders.into_iter().map(Builder::finish).collect();
@@ -152,14 +165,17 @@ impl Windows {
             .map_err(|error| WindowError::Column { name: "of windows".to_string(), problem: error.to_string() })
     }
 
-    /// Reads the values of one payment into `values`, which is all missing, and enters it.
-    fn row(&mut self, fields: &Fields, row: usize, values: &mut [Option<Value>]) {
-        let Some(at_us) = fields.time_us(row) else { return };
+    /// Reads the values of one payment, in the order of the set's windows, and enters it. Those of a batch are entered one
+    /// after the other. `values` has a place for each window.
+    pub fn enter(&mut self, payments: &Payments, row: usize, values: &mut [Option<Value>]) {
+        values.fill(None);
+        let Some(at_us) = payments.time_us(row) else { return };
         self.read += 1;
         self.newest_us = self.newest_us.max(at_us);
-        for (group, keys) in self.groups.iter().zip(&mut self.keys) {
-            let Some(key) = keys.of_payment(group, fields, row, at_us, self.set.keys_max) else { continue };
-            step(group, key, fields, row, at_us, self.set.lateness_us, values);
+        for (number, (group, keys)) in self.groups.iter().zip(&mut self.keys).enumerate() {
+            let Some(key) = keys.of_payment(group, payments, row, at_us, self.set.keys_max) else { continue };
+            let payment = Payment { payments, row, at_us, is_entered: payments.passes(number, row) };
+            step(group, key, &payment, self.set.lateness_us, values);
         }
         if self.read.is_multiple_of(SWEEP_EVERY) {
             for (group, keys) in self.groups.iter().zip(&mut self.keys) {
@@ -176,16 +192,18 @@ fn place_of(name: &str, fields: &mut Vec<String>) -> usize {
     })
 }
 
-/// Values of a payment by one key, and its entry there.
-fn step(
-    group: &Group,
-    key: &mut Key,
-    fields: &Fields,
+/// One payment of a batch.
+struct Payment<'a> {
+    payments: &'a Payments,
     row: usize,
     at_us: i64,
-    lateness_us: i64,
-    values: &mut [Option<Value>],
-) {
+    /// Whether it is among those that the group's windows hold.
+    is_entered: bool,
+}
+
+/// Values of a payment by one key, and its entry there.
+fn step(group: &Group, key: &mut Key, payment: &Payment<'_>, lateness_us: i64, values: &mut [Option<Value>]) {
+    let Payment { payments, row, at_us, is_entered } = *payment;
     let is_in_order = at_us >= key.newest_us;
     let is_late = at_us < key.newest_us.saturating_sub(lateness_us);
     let mut read = |key: &mut Key, includes_current: bool| {
@@ -199,8 +217,8 @@ fn step(
         }
     };
     read(key, false);
-    if at_us > key.newest_us.saturating_sub(group.reach_us) {
-        let cells = group.sources.iter().map(|source| match fields.cell(row, source.field) {
+    if is_entered && at_us > key.newest_us.saturating_sub(group.reach_us) {
+        let cells = group.sources.iter().map(|source| match payments.cell(row, source.field) {
             Cell::Number(number) if source.is_summed => Cell::Number(number.filter(|number| is_summable(*number))),
             cell => cell,
         });

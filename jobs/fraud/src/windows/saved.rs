@@ -15,7 +15,8 @@ const LAYOUT: u16 = 1;
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
-    set: WindowSet,
+    /// Definitions and bounds of the set, as text.
+    set: Vec<String>,
     newest_us: i64,
     read: u64,
     groups: Vec<SavedKeys>,
@@ -50,7 +51,7 @@ impl Windows {
             SavedKeys { unknown_us: keys.unknown_us, keys: keys_saved }
         });
         let saved =
-            Saved { set: self.set().clone(), newest_us: self.newest_us, read: self.read, groups: groups.collect() };
+            Saved { set: identity(self.set()), newest_us: self.newest_us, read: self.read, groups: groups.collect() };
         postcard::to_stdvec(&(LAYOUT, saved)).map_err(|error| WindowError::Saved(error.to_string()))
     }
 
@@ -69,7 +70,7 @@ impl Windows {
             return Err(WindowError::Saved(format!("{} bytes follow the state", rest.len())));
         }
         let mut windows = Self::new(set)?;
-        if saved.set != *windows.set() || saved.groups.len() != windows.groups.len() {
+        if saved.set != identity(windows.set()) || saved.groups.len() != windows.groups.len() {
             return Err(WindowError::Saved("they are of other windows".to_string()));
         }
         (windows.newest_us, windows.read) = (saved.newest_us, saved.read);
@@ -84,6 +85,12 @@ impl Windows {
         }
         Ok(windows)
     }
+}
+
+/// What tells sets apart.
+fn identity(set: &WindowSet) -> Vec<String> {
+    let bounds = format!("{} {} {}", set.time, set.lateness_us, set.keys_max);
+    set.windows.iter().map(ToString::to_string).chain([bounds]).collect()
 }
 
 fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {

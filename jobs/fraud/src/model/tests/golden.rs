@@ -24,11 +24,11 @@ fn answers(name: &str) -> Vec<Answer> {
         let (contributions, base) = (line[2..line.len() - 1].to_vec(), line[line.len() - 1]);
         Answer { raw: line[0], prediction: line[1], contributions, base }
     };
-    numbers(&format!("{name}.answers")).into_iter().map(answer).collect()
+    numbers(&format!("{name}_answers.csv")).into_iter().map(answer).collect()
 }
 
 fn check(model: &Model, name: &str) {
-    let rows = numbers(&format!("{name}.rows"));
+    let rows = numbers(&format!("{name}_rows.csv"));
     let answers = answers(name);
     assert_eq!(rows.len(), answers.len());
     for (number, (row, answer)) in rows.iter().zip(&answers).enumerate() {
@@ -52,7 +52,7 @@ fn contributions_are_those_of_lightgbm() {
     const RELATIVE: f64 = 1e-9;
     for name in MODELS {
         let model = model(name);
-        for (row, answer) in numbers(&format!("{name}.rows")).iter().zip(answers(name)) {
+        for (row, answer) in numbers(&format!("{name}_rows.csv")).iter().zip(answers(name)) {
             let found = model.contributions(row).unwrap();
             // Sums of numbers of this size are rounded; the contribution itself may be next to nothing.
             let size = answer.contributions.iter().map(|value| value.abs()).fold(answer.base.abs(), f64::max);
@@ -71,7 +71,7 @@ fn contributions_are_those_of_lightgbm() {
 #[test]
 fn the_greatest_contributions_come_first_with_their_names() {
     let model = model("binary_nan");
-    for row in numbers("binary_nan.rows") {
+    for row in numbers("binary_nan_rows.csv") {
         let values = model.contributions(&row).unwrap().values;
         let top = model.top_contributions(&row, 3).unwrap();
         assert_eq!(top.len(), 3);
@@ -90,7 +90,7 @@ fn columns_give_what_rows_give() {
     for name in MODELS {
         let model = model(name);
         // More rows than one block, and the last block not full.
-        let asked = numbers(&format!("{name}.rows"));
+        let asked = numbers(&format!("{name}_rows.csv"));
         let rows: Vec<&Vec<f64>> = asked.iter().cycle().take(5 * asked.len() - 1).collect();
         let column = |place: usize| {
             // Half of the missing values as nulls, the others as NaN.

@@ -1,10 +1,11 @@
-//! The fields of a batch that windows read.
+//! The payments of a batch, as windows read them.
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::WindowError;
+use crate::expression::Expression;
 
 /// A field of one payment; `None` is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,13 +19,15 @@ enum FieldColumn {
     Text(StringArray),
 }
 
-/// Times and fields of a batch.
-pub(super) struct Fields {
+/// The payments of a batch: their times, and the fields that windows read.
+pub struct Payments {
     times: Int64Array,
     columns: Vec<FieldColumn>,
+    /// Which pass, by group of windows; all where there is none.
+    filters: Vec<Option<BooleanArray>>,
 }
 
-impl Fields {
+impl Payments {
     pub(super) fn read(rows: &RecordBatch, time: &str, names: &[String]) -> Result<Self, WindowError> {
         let column = |name: &str| {
             let problem = || WindowError::Column { name: name.to_string(), problem: "it is not there".to_string() };
@@ -41,7 +44,8 @@ impl Fields {
                 _ => FieldColumn::Number(numbers(name, column)?),
             })
         };
-        Ok(Self { times, columns: names.iter().map(read).collect::<Result<_, WindowError>>()? })
+        let columns = names.iter().map(read).collect::<Result<_, WindowError>>()?;
+        Ok(Self { times, columns, filters: Vec::new() })
     }
 
     /// Refuses texts where numbers are added up.
@@ -54,6 +58,25 @@ impl Fields {
         texts.next().map_or(Ok(()), |place| {
             Err(unreadable(&names[place], "it holds texts, of which only different ones can be counted".to_string()))
         })
+    }
+
+    /// Notes which payments pass the filters.
+    pub(super) fn with_filters<'a>(
+        mut self,
+        rows: &RecordBatch,
+        filters: impl Iterator<Item = Option<&'a Expression>>,
+    ) -> Result<Self, WindowError> {
+        for filter in filters {
+            let passes = filter.map(|filter| filter.evaluate_columns(rows)).transpose();
+            let passes = passes.map_err(|error| unreadable("of a filter", error.to_string()))?;
+            self.filters.push(passes.map(|passes| passes.as_boolean().clone()));
+        }
+        Ok(self)
+    }
+
+    /// Whether a payment passes the filter of a group.
+    pub(super) fn passes(&self, group: usize, row: usize) -> bool {
+        self.filters[group].as_ref().is_none_or(|passes| passes.is_valid(row) && passes.value(row))
     }
 
     pub(super) fn time_us(&self, row: usize) -> Option<i64> {

@@ -1,0 +1,3 @@
+//! `till fraud` and the transactions of the handbook.
+
+mod features;
