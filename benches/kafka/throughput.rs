@@ -52,7 +52,7 @@ fn print_line(format: &str, way: &str, events: u64, cost: Cost, first: Cost) {
 fn broker_with(format: Format, events: u64) -> Result<Broker, Failure> {
     let broker = Broker::start(&Options { is_tuned: true, ..Options::default() })?;
     let brokers = broker.bootstrap();
-    create_topics(brokers, "till", PARTITIONS)?;
+    create_topics(brokers, "", PARTITIONS)?;
     let bytes = feed::feed(brokers, format, events)?;
     eprintln!("{format:?}: {} bytes a record", bytes / events.max(1));
     Ok(broker)
