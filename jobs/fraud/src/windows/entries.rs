@@ -1,8 +1,8 @@
 //! The payments of one key in the order of time and position, as cumulated sums: any window over them is a difference of
 //! two places, so nothing is kept for a window but where it begins and ends.
 //!
-//! A late payment is put in its place and moves what lies behind it; that is rare, and costs a pass over the key's later
-//! entries.
+//! Time and sums of a place lie side by side, since reading them from memory is what a window costs. A late payment is
+//! put in its place and moves what lies behind it; that is rare, and costs a pass over the key's later entries.
 
 /// Largest absolute value of a payment's field, and most entries of a key: their sums fit 64 bits and the sums of their
 /// squares 128.
@@ -11,126 +11,6 @@ pub(super) const VALUE_MAX: i64 = 1 << 42;
 pub(super) const ENTRIES_MAX: usize = 1 << 20;
 /// Entries whose least and greatest value are remembered together.
 const CHUNK: usize = 64;
-
-/// Values of one field, of which some may be missing. Sums are over everything that was ever entered and wrap around;
-/// differences between two places are exact.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Column {
-    /// Sum of the values before each place.
-    sums: Vec<i64>,
-    /// Sum up to the last place.
-    sum: i64,
-    /// Sum of squares before each place, where a window needs it.
-    squares: Option<(Vec<i128>, i128)>,
-    /// Number of missing values before each place, once there was one.
-    missing: Option<(Vec<u32>, u32)>,
-    /// Least and greatest value of each full chunk, as far as anybody has asked.
-    extremes: Vec<Option<(i64, i64)>>,
-}
-
-impl Column {
-    pub(super) fn new(with_squares: bool) -> Self {
-        Self { squares: with_squares.then(Default::default), ..Self::default() }
-    }
-
-    fn insert(&mut self, place: usize, value: Option<i64>) {
-        let (known, length) = (value.unwrap_or_default(), self.sums.len());
-        let before = self.sum_before(place);
-        self.sums.insert(place, before);
-        self.sums[place + 1..].iter_mut().for_each(|sum| *sum = sum.wrapping_add(known));
-        self.sum = self.sum.wrapping_add(known);
-        if let Some((squares, total)) = &mut self.squares {
-            let square = i128::from(known) * i128::from(known);
-            let before = squares.get(place).copied().unwrap_or(*total);
-            squares.insert(place, before);
-            squares[place + 1..].iter_mut().for_each(|sum| *sum += square);
-            *total += square;
-        }
-        if value.is_none() && self.missing.is_none() {
-            self.missing = Some((vec![0; length], 0));
-        }
-        if let Some((missing, total)) = &mut self.missing {
-            let before = missing.get(place).copied().unwrap_or(*total);
-            missing.insert(place, before);
-            let one = u32::from(value.is_none());
-            missing[place + 1..].iter_mut().for_each(|count| *count += one);
-            *total += one;
-        }
-        self.extremes.truncate(place / CHUNK);
-    }
-
-    fn drop_before(&mut self, place: usize) {
-        self.sums.drain(..place);
-        if let Some((squares, _)) = &mut self.squares {
-            squares.drain(..place);
-        }
-        if let Some((missing, _)) = &mut self.missing {
-            missing.drain(..place);
-        }
-        self.extremes.clear();
-    }
-
-    fn sum_before(&self, place: usize) -> i64 {
-        self.sums.get(place).copied().unwrap_or(self.sum)
-    }
-
-    pub(super) fn sum(&self, range: Range) -> i64 {
-        self.sum_before(range.end).wrapping_sub(self.sum_before(range.start))
-    }
-
-    pub(super) fn squares(&self, range: Range) -> i128 {
-        let Some((squares, total)) = &self.squares else { return 0 };
-        let before = |place: usize| squares.get(place).copied().unwrap_or(*total);
-        before(range.end) - before(range.start)
-    }
-
-    /// Number of values that are there.
-    pub(super) fn present(&self, range: Range) -> u64 {
-        let Some((missing, total)) = &self.missing else { return range.len() };
-        let before = |place: usize| missing.get(place).copied().unwrap_or(*total);
-        range.len() - u64::from(before(range.end) - before(range.start))
-    }
-
-    /// The value at a place.
-    pub(super) fn value(&self, place: usize) -> Option<i64> {
-        let one = Range { start: place, end: place + 1 };
-        (self.present(one) == 1).then(|| self.sum(one))
-    }
-
-    /// Least and greatest value.
-    pub(super) fn extremes(&mut self, range: Range) -> Option<(i64, i64)> {
-        let mut found = None;
-        let mut place = range.start;
-        while place < range.end {
-            let chunk = place / CHUNK;
-            if place.is_multiple_of(CHUNK) && place + CHUNK <= range.end {
-                found = wider(found, self.extremes_of(chunk));
-                place += CHUNK;
-            } else {
-                found = wider(found, self.value(place).map(|value| (value, value)));
-                place += 1;
-            }
-        }
-        found
-    }
-
-    fn extremes_of(&mut self, chunk: usize) -> Option<(i64, i64)> {
-        while self.extremes.len() <= chunk {
-            let start = self.extremes.len() * CHUNK;
-            let values = (start..start + CHUNK).filter_map(|place| self.value(place));
-            let extremes = values.fold(None, |found, value| wider(found, Some((value, value))));
-            self.extremes.push(extremes);
-        }
-        self.extremes[chunk]
-    }
-}
-
-fn wider(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
-        (found, None) | (None, found) => found,
-    }
-}
 
 /// Places of entries, the end exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -145,35 +25,64 @@ impl Range {
     }
 }
 
-/// The entries of a key.
+/// What some windows need of a field beside sums.
 #[derive(Debug, Clone, Default)]
+struct Extras {
+    /// Sum of squares before each place and of all, where a window needs it.
+    squares: Option<Vec<i128>>,
+    /// Number of missing values before each place and of all, once there was one.
+    missing: Option<Vec<u32>>,
+    /// Least and greatest value of each full chunk, as far as anybody has asked.
+    extremes: Vec<Option<(i64, i64)>>,
+}
+
+/// The entries of a key.
+#[derive(Debug, Clone)]
 pub(super) struct Entries {
-    /// Microseconds UTC, ascending; of equal times the earlier read comes first.
-    times: Vec<i64>,
-    pub(super) columns: Vec<Column>,
+    /// A row for each entry and one behind them: its time, microseconds UTC, ascending, of equal times the earlier read
+    /// first; then for each field the sum of the values before it since the first that was ever entered. Sums wrap
+    /// around; differences between two places are exact. The last row has the time after all times.
+    rows: Vec<i64>,
+    /// Numbers in a row.
+    width: usize,
+    length: usize,
+    /// By field.
+    extras: Vec<Extras>,
 }
 
 impl Entries {
-    pub(super) fn new(columns: Vec<Column>) -> Self {
-        Self { times: Vec::new(), columns }
+    /// No entries, with fields of which some need sums of squares.
+    pub(super) fn new(with_squares: impl Iterator<Item = bool>) -> Self {
+        let extras = with_squares.map(|with| Extras { squares: with.then(|| vec![0]), ..Extras::default() });
+        let extras: Vec<Extras> = extras.collect();
+        let width = 1 + extras.len();
+        let mut rows = vec![0; width];
+        rows[0] = i64::MAX;
+        Self { rows, width, length: 0, extras }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.times.len()
+        self.length
     }
 
     pub(super) fn time(&self, place: usize) -> i64 {
-        self.times[place]
+        self.rows[place * self.width]
     }
 
     /// Number of entries at or before a moment.
     pub(super) fn until(&self, at_us: i64) -> usize {
-        self.times.partition_point(|time| *time <= at_us)
+        let (mut low, mut high) = (0, self.length);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.time(middle) <= at_us { low = middle + 1 } else { high = middle }
+        }
+        low
     }
 
     /// The first place at or after `from` that is later than a moment, where it is known to lie not far from there.
     pub(super) fn advance(&self, mut from: usize, at_us: i64) -> usize {
-        while from < self.times.len() && self.times[from] <= at_us {
+        // No moment is later than the last row.
+        while self.time(from) <= at_us && from < self.length {
             from += 1;
         }
         from
@@ -181,25 +90,118 @@ impl Entries {
 
     /// Enters a payment that was read after all others; returns its place.
     pub(super) fn insert(&mut self, at_us: i64, values: impl Iterator<Item = Option<i64>>) -> usize {
-        let place = match self.times.last() {
-            Some(last) if *last > at_us => self.until(at_us),
-            _ => self.times.len(),
-        };
-        self.times.insert(place, at_us);
-        self.columns.iter_mut().zip(values).for_each(|(column, value)| column.insert(place, value));
+        let length = self.length;
+        let is_last = length == 0 || self.time(length - 1) <= at_us;
+        let place = if is_last { length } else { self.until(at_us) };
+        let start = place * self.width;
+        // The row that was there moves back with what it says of before, and stands for this entry too.
+        self.rows.extend_from_within(self.rows.len() - self.width..);
+        self.rows.copy_within(start..length * self.width + self.width, start + self.width);
+        self.rows[start] = at_us;
+        for (column, value) in values.enumerate() {
+            let known = value.unwrap_or_default();
+            let later = self.rows[start + self.width..].chunks_exact_mut(self.width);
+            later.for_each(|row| row[1 + column] = row[1 + column].wrapping_add(known));
+            self.extras[column].insert(place, value, length);
+        }
+        self.length += 1;
         place
     }
 
     /// The entries from a place on: time and values.
-    pub(super) fn rows(&self, from: usize) -> impl Iterator<Item = (i64, Vec<Option<i64>>)> {
-        let values = |place: usize| self.columns.iter().map(move |column| column.value(place)).collect();
-        (from..self.len()).map(move |place| (self.times[place], values(place)))
+    pub(super) fn entries(&self, from: usize) -> impl Iterator<Item = (i64, Vec<Option<i64>>)> {
+        let values = move |place: usize| (0..self.extras.len()).map(|column| self.value(column, place)).collect();
+        (from..self.length).map(move |place| (self.time(place), values(place)))
     }
 
     /// Forgets the entries before a place.
     pub(super) fn drop_before(&mut self, place: usize) {
-        self.times.drain(..place);
-        self.columns.iter_mut().for_each(|column| column.drop_before(place));
+        self.rows.drain(..place * self.width);
+        self.length -= place;
+        self.extras.iter_mut().for_each(|extras| extras.drop_before(place));
+    }
+
+    pub(super) fn sum(&self, column: usize, range: Range) -> i64 {
+        let before = |place: usize| self.rows[place * self.width + 1 + column];
+        before(range.end).wrapping_sub(before(range.start))
+    }
+
+    pub(super) fn squares(&self, column: usize, range: Range) -> i128 {
+        self.extras[column].squares.as_ref().map_or(0, |squares| squares[range.end] - squares[range.start])
+    }
+
+    /// Number of values that are there.
+    pub(super) fn present(&self, column: usize, range: Range) -> u64 {
+        let missing = self.extras[column].missing.as_ref();
+        range.len() - missing.map_or(0, |missing| u64::from(missing[range.end] - missing[range.start]))
+    }
+
+    /// The value at a place.
+    pub(super) fn value(&self, column: usize, place: usize) -> Option<i64> {
+        let one = Range { start: place, end: place + 1 };
+        (self.present(column, one) == 1).then(|| self.sum(column, one))
+    }
+
+    /// Least and greatest value.
+    pub(super) fn extremes(&mut self, column: usize, range: Range) -> Option<(i64, i64)> {
+        let mut found = None;
+        let mut place = range.start;
+        while place < range.end {
+            if place.is_multiple_of(CHUNK) && place + CHUNK <= range.end {
+                found = wider(found, self.extremes_of(column, place / CHUNK));
+                place += CHUNK;
+            } else {
+                found = wider(found, self.value(column, place).map(|value| (value, value)));
+                place += 1;
+            }
+        }
+        found
+    }
+
+    fn extremes_of(&mut self, column: usize, chunk: usize) -> Option<(i64, i64)> {
+        while self.extras[column].extremes.len() <= chunk {
+            let start = self.extras[column].extremes.len() * CHUNK;
+            let values = (start..start + CHUNK).filter_map(|place| self.value(column, place));
+            let extremes = values.fold(None, |found, value| wider(found, Some((value, value))));
+            self.extras[column].extremes.push(extremes);
+        }
+        self.extras[column].extremes[chunk]
+    }
+}
+
+impl Extras {
+    /// `length` is the number of entries before this one.
+    fn insert(&mut self, place: usize, value: Option<i64>, length: usize) {
+        if let Some(squares) = &mut self.squares {
+            let square = i128::from(value.unwrap_or_default()).pow(2);
+            squares.insert(place, squares[place]);
+            squares[place + 1..].iter_mut().for_each(|sum| *sum += square);
+        }
+        if value.is_none() && self.missing.is_none() {
+            self.missing = Some(vec![0; length + 1]);
+        }
+        if let Some(missing) = &mut self.missing {
+            missing.insert(place, missing[place]);
+            missing[place + 1..].iter_mut().for_each(|count| *count += u32::from(value.is_none()));
+        }
+        self.extremes.truncate(place / CHUNK);
+    }
+
+    fn drop_before(&mut self, place: usize) {
+        if let Some(squares) = &mut self.squares {
+            squares.drain(..place);
+        }
+        if let Some(missing) = &mut self.missing {
+            missing.drain(..place);
+        }
+        self.extremes.clear();
+    }
+}
+
+fn wider(one: Option<(i64, i64)>, other: Option<(i64, i64)>) -> Option<(i64, i64)> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some((one.0.min(other.0), one.1.max(other.1))),
+        (found, None) | (None, found) => found,
     }
 }
 
@@ -210,7 +212,7 @@ mod tests {
     use super::*;
 
     fn filled(entries: &[(i64, Option<i64>)]) -> Entries {
-        let mut filled = Entries::new(vec![Column::new(true)]);
+        let mut filled = Entries::new([true].into_iter());
         for (at_us, value) in entries {
             filled.insert(*at_us, [*value].into_iter());
         }
@@ -229,18 +231,19 @@ mod tests {
             plain.sort_by_key(|(at_us, _)| *at_us);
             let cut = cut.min(plain.len());
             // Asked before, so that what is remembered of chunks is there.
-            filled.columns[0].extremes(Range { start: 0, end: plain.len() });
+            filled.extremes(0, Range { start: 0, end: plain.len() });
             filled.drop_before(cut);
             plain.drain(..cut);
             let range = Range { start: from.min(to).min(plain.len()), end: from.max(to).min(plain.len()) };
             let expected: Vec<i64> = plain[range.start..range.end].iter().filter_map(|(_, value)| *value).collect();
-            let column = &mut filled.columns[0];
-            prop_assert_eq!(column.sum(range), expected.iter().sum::<i64>());
-            prop_assert_eq!(column.squares(range), expected.iter().map(|value| i128::from(value * value)).sum::<i128>());
-            prop_assert_eq!(column.present(range), expected.len() as u64);
+            prop_assert_eq!(filled.len(), plain.len());
+            prop_assert_eq!(filled.sum(0, range), expected.iter().sum::<i64>());
+            prop_assert_eq!(filled.squares(0, range), expected.iter().map(|value| i128::from(value * value)).sum::<i128>());
+            prop_assert_eq!(filled.present(0, range), expected.len() as u64);
             let extremes = expected.iter().min().copied().zip(expected.iter().max().copied());
-            prop_assert_eq!(column.extremes(range), extremes);
+            prop_assert_eq!(filled.extremes(0, range), extremes);
             prop_assert_eq!(filled.until(25), plain.iter().filter(|(at_us, _)| *at_us <= 25).count());
+            prop_assert_eq!(filled.advance(0, 25), filled.until(25));
         }
     }
 }

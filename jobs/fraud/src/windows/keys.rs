@@ -1,6 +1,6 @@
 //! What is kept of each key.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::entries::{ENTRIES_MAX, Entries, Range};
@@ -21,7 +21,7 @@ pub(super) struct Key {
     pub(super) newest_us: i64,
     /// Some payments up to here are not known: a window that begins before would be too small.
     pub(super) capped_us: i64,
-    /// Where each window began and ended for the newest payment.
+    /// Where each span of the group began and ended for the newest payment.
     pub(super) ranges: Vec<Range>,
     /// Values in the range of each window that counts different ones.
     pub(super) distinct: Vec<HashMap<i64, u32>>,
@@ -30,12 +30,12 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn new(group: &Group, capped_us: i64) -> Self {
         Self {
-            entries: Entries::new(group.columns()),
+            entries: Entries::new(group.sources.iter().map(|source| source.with_squares)),
             texts: group.sources.iter().map(|_| Texts::default()).collect(),
             newest_us: i64::MIN,
             capped_us,
-            ranges: vec![Range::default(); group.windows.len()],
-            distinct: vec![HashMap::new(); group.windows.len()],
+            ranges: vec![Range::default(); group.spans.len()],
+            distinct: vec![HashMap::new(); group.counts.len()],
         }
     }
 
@@ -67,22 +67,20 @@ impl Key {
     }
 
     fn drop_before(&mut self, group: &Group, place: usize) {
-        for (number, window) in group.windows.iter().enumerate() {
-            let Range { start, end } = self.ranges[number];
+        for (count, counts) in group.counts.iter().zip(&mut self.distinct) {
+            let Range { start, end } = self.ranges[count.span];
             // Only a cap drops what is still in a window.
-            if window.counts_different() && start < place {
-                let column = &self.entries.columns[window.column];
-                let counts = &mut self.distinct[number];
-                (start..end.min(place))
-                    .filter_map(|place| column.value(place))
-                    .for_each(|value| uncount(counts, value));
-            }
-            self.ranges[number] = Range { start: start.saturating_sub(place), end: end.saturating_sub(place) };
+            let dropped = (start..end.min(place)).filter_map(|place| self.entries.value(count.column, place));
+            dropped.for_each(|value| uncount(counts, value));
+        }
+        for Range { start, end } in &mut self.ranges {
+            (*start, *end) = (start.saturating_sub(place), end.saturating_sub(place));
         }
         self.entries.drop_before(place);
-        for (texts, column) in self.texts.iter_mut().zip(&self.entries.columns) {
+        for (column, texts) in self.texts.iter_mut().enumerate() {
             if !texts.numbers.is_empty() {
-                let kept: HashSet<i64> = (0..self.entries.len()).filter_map(|place| column.value(place)).collect();
+                let values = (0..self.entries.len()).filter_map(|place| self.entries.value(column, place));
+                let kept: HashSet<i64> = values.collect();
                 texts.numbers.retain(|_, number| kept.contains(number));
             }
         }
@@ -122,7 +120,8 @@ impl Texts {
 #[derive(Default)]
 pub(super) struct Keys {
     /// Only looked up, or listed in order.
-    pub(super) by_name: HashMap<Box<str>, Key>,
+    places: HashMap<Box<str>, usize>,
+    keys: Vec<Key>,
     /// Payments of keys that are not here are not known up to this moment.
     pub(super) unknown_us: Option<i64>,
     name: String,
@@ -139,34 +138,58 @@ impl Keys {
         at_us: i64,
         keys_max: usize,
     ) -> Option<&mut Key> {
-        let Self { by_name, unknown_us, name } = self;
-        name.clear();
+        self.name.clear();
         for (part, place) in group.key_fields.iter().enumerate() {
             if part > 0 {
-                name.push(SEPARATOR);
+                self.name.push(SEPARATOR);
             }
             match payments.cell(row, *place) {
-                Cell::Text(text) => name.push_str(text?),
+                Cell::Text(text) => self.name.push_str(text?),
                 // Writing to a string never fails.
-                Cell::Number(number) => drop(write!(name, "{}", number?)),
+                Cell::Number(number) => drop(write!(self.name, "{}", number?)),
             }
         }
-        if !by_name.contains_key(name.as_str()) {
-            if by_name.len() >= keys_max {
-                *unknown_us = Some(unknown_us.map_or(at_us, |unknown_us| unknown_us.max(at_us)));
-                return None;
-            }
-            by_name.insert(name.as_str().into(), Key::new(group, unknown_us.unwrap_or(i64::MIN)));
+        if let Some(place) = self.places.get(self.name.as_str()) {
+            return self.keys.get_mut(*place);
         }
-        by_name.get_mut(name.as_str())
+        if self.keys.len() >= keys_max {
+            self.unknown_us = self.unknown_us.max(Some(at_us));
+            return None;
+        }
+        self.add(self.name.as_str().into(), Key::new(group, self.unknown_us.unwrap_or(i64::MIN)));
+        self.keys.last_mut()
+    }
+
+    /// Adds a key; false where one of this name is there.
+    pub(super) fn add(&mut self, name: Box<str>, key: Key) -> bool {
+        let is_new = self.places.insert(name, self.keys.len()).is_none();
+        self.keys.push(key);
+        is_new
+    }
+
+    /// Every key in the order of names.
+    pub(super) fn in_order(&self) -> BTreeMap<&str, &Key> {
+        self.places.iter().map(|(name, place)| (name.as_ref(), &self.keys[*place])).collect()
+    }
+
+    /// Number of payments that are kept.
+    pub(super) fn entries(&self) -> usize {
+        self.keys.iter().map(|key| key.entries.len()).sum()
     }
 
     /// Forgets keys of which everything is older than this.
     pub(super) fn sweep(&mut self, until_us: i64) {
-        let before = self.by_name.len();
-        self.by_name.retain(|_, key| key.newest_us > until_us);
-        if self.by_name.len() < before {
-            self.unknown_us = Some(self.unknown_us.map_or(until_us, |unknown_us| unknown_us.max(until_us)));
+        if self.keys.iter().all(|key| key.newest_us > until_us) {
+            return;
         }
+        let mut kept: Vec<Option<Key>> = std::mem::take(&mut self.keys).into_iter().map(Some).collect();
+        self.places.retain(|_, place| {
+            let key = kept[*place].take_if(|key| key.newest_us > until_us);
+            let is_kept = key.is_some();
+            *place = self.keys.len();
+            self.keys.extend(key);
+            is_kept
+        });
+        self.unknown_us = self.unknown_us.max(Some(until_us));
     }
 }

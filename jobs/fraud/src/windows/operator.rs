@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions};
 
-use super::entries::{Column, Range, VALUE_MAX};
+use super::entries::{Entries, Range, VALUE_MAX};
 use super::keys::{Key, Keys, uncount};
 use super::payments::{Cell, Payments};
 use super::{Definition, Function, WindowError, WindowSet};
@@ -30,26 +30,40 @@ pub(super) struct Source {
     field: usize,
     /// Whether it is added up, so that large values are none.
     is_summed: bool,
-    with_squares: bool,
+    pub(super) with_squares: bool,
 }
 
-/// A window, with the place of what it is about among the columns of its group.
-pub(super) struct Window {
-    definition: Definition,
-    /// Place among the set's windows.
-    place: usize,
+/// A time before a payment that windows of a group share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    length_us: i64,
+    delay_us: i64,
+    includes_current: bool,
+}
+
+/// A column of which different values are counted over a span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Count {
+    pub(super) span: usize,
     pub(super) column: usize,
 }
 
-impl Window {
-    /// When a window of a payment begins, exclusive, and ends.
-    fn span_us(&self, at_us: i64) -> (i64, i64) {
-        let end_us = at_us.saturating_sub(self.definition.delay_us);
-        (end_us.saturating_sub(self.definition.length_us), end_us)
-    }
+/// A window, with places of what it is about in its group.
+pub(super) struct Window {
+    function: Function,
+    /// Place among the set's windows.
+    place: usize,
+    span: usize,
+    column: usize,
+    /// Place among the group's counts of different values.
+    count: usize,
+}
 
-    pub(super) fn counts_different(&self) -> bool {
-        matches!(self.definition.function, Function::Distinct(_))
+impl Span {
+    /// When the span of a payment begins, exclusive, and ends.
+    fn of_payment(self, at_us: i64) -> (i64, i64) {
+        let end_us = at_us.saturating_sub(self.delay_us);
+        (end_us.saturating_sub(self.length_us), end_us)
     }
 }
 
@@ -59,15 +73,50 @@ pub(super) struct Group {
     /// Places of the key's fields among the set's.
     pub(super) key_fields: Vec<usize>,
     pub(super) sources: Vec<Source>,
-    pub(super) windows: Vec<Window>,
+    pub(super) spans: Vec<Span>,
+    pub(super) counts: Vec<Count>,
+    windows: Vec<Window>,
     /// Longest length with its delay, and lateness, microseconds: older entries have left every window.
     pub(super) reach_us: i64,
 }
 
 impl Group {
-    pub(super) fn columns(&self) -> Vec<Column> {
-        self.sources.iter().map(|source| Column::new(source.with_squares)).collect()
+    /// Adds a window; `fields` are those of the whole set.
+    fn add(&mut self, place: usize, definition: &Definition, lateness_us: i64, fields: &mut Vec<String>) {
+        let Definition { function, length_us, delay_us, includes_current, .. } = definition;
+        let span = Span { length_us: *length_us, delay_us: *delay_us, includes_current: *includes_current };
+        let span = found_or_added(span, &mut self.spans);
+        let column = function.field().map_or(0, |field| {
+            let (is_summed, with_squares) = match function {
+                Function::Sum(_) | Function::Mean(_) => (true, false),
+                Function::Stddev(_) => (true, true),
+                _ => (false, false),
+            };
+            let field = place_of(field, fields);
+            let same = |other: &Source| (other.field, other.is_summed) == (field, is_summed);
+            match self.sources.iter().position(same) {
+                Some(found) => {
+                    self.sources[found].with_squares |= with_squares;
+                    found
+                }
+                None => {
+                    self.sources.push(Source { field, is_summed, with_squares });
+                    self.sources.len() - 1
+                }
+            }
+        });
+        let counts_different = matches!(function, Function::Distinct(_));
+        let count = if counts_different { found_or_added(Count { span, column }, &mut self.counts) } else { 0 };
+        self.reach_us = self.reach_us.max(length_us + delay_us + lateness_us);
+        self.windows.push(Window { function: function.clone(), place, span, column, count });
     }
+}
+
+fn found_or_added<T: PartialEq>(wanted: T, among: &mut Vec<T>) -> usize {
+    among.iter().position(|other| *other == wanted).unwrap_or_else(|| {
+        among.push(wanted);
+        among.len() - 1
+    })
 }
 
 /// Windows over a log.
@@ -98,26 +147,12 @@ impl Windows {
                 filter: definition.filter.clone(),
                 key_fields: definition.key.iter().map(|name| place_of(name, &mut fields)).collect(),
                 sources: Vec::new(),
+                spans: Vec::new(),
+                counts: Vec::new(),
                 windows: Vec::new(),
                 reach_us: 0,
             });
-            let column = definition.function.field().map_or(0, |field| {
-                let (is_summed, with_squares) = match definition.function {
-                    Function::Sum(_) | Function::Mean(_) => (true, false),
-                    Function::Stddev(_) => (true, true),
-                    _ => (false, false),
-                };
-                let source = Source { field: place_of(field, &mut fields), is_summed, with_squares };
-                let same = |other: &Source| (other.field, other.is_summed) == (source.field, source.is_summed);
-                let found = group.sources.iter().position(same).unwrap_or(group.sources.len());
-                match group.sources.get_mut(found) {
-                    Some(other) => other.with_squares |= with_squares,
-                    None => group.sources.push(source),
-                }
-                found
-            });
-            group.reach_us = group.reach_us.max(definition.length_us + definition.delay_us + set.lateness_us);
-            group.windows.push(Window { definition: definition.clone(), place, column });
+            group.add(place, definition, set.lateness_us, &mut fields);
         }
         let groups: Vec<Group> = by_key.into_values().collect();
         let keys = groups.iter().map(|_| Keys::default()).collect();
@@ -131,7 +166,7 @@ impl Windows {
 
     /// Number of payments that are kept, each once for each kind of key.
     pub fn entries(&self) -> usize {
-        self.keys.iter().flat_map(|keys| keys.by_name.values()).map(|key| key.entries.len()).sum()
+        self.keys.iter().map(Keys::entries).sum()
     }
 
     /// The fields of a batch that the windows read.
@@ -207,12 +242,17 @@ fn step(group: &Group, key: &mut Key, payment: &Payment<'_>, lateness_us: i64, v
     let is_in_order = at_us >= key.newest_us;
     let is_late = at_us < key.newest_us.saturating_sub(lateness_us);
     let mut read = |key: &mut Key, includes_current: bool| {
-        let asked = group.windows.iter().enumerate();
-        for (number, window) in asked.filter(|(_, window)| window.definition.includes_current == includes_current) {
-            let range = if is_in_order { advance(key, number, window, at_us) } else { range_at(key, window, at_us) };
-            let (start_us, _) = window.span_us(at_us);
-            if !is_late && key.capped_us <= start_us {
-                values[window.place] = value(key, number, window, range, at_us, is_in_order);
+        for (number, span) in group.spans.iter().enumerate() {
+            if is_in_order && span.includes_current == includes_current {
+                advance(group, key, number, at_us);
+            }
+        }
+        for window in &group.windows {
+            let span = group.spans[window.span];
+            let (start_us, _) = span.of_payment(at_us);
+            if span.includes_current == includes_current && !is_late && key.capped_us <= start_us {
+                let range = if is_in_order { key.ranges[window.span] } else { range_at(key, span, at_us) };
+                values[window.place] = value(key, window, range, at_us, is_in_order);
             }
         }
     };
@@ -238,85 +278,83 @@ fn is_summable(number: i64) -> bool {
     number.unsigned_abs() <= VALUE_MAX.unsigned_abs()
 }
 
-/// Moves the window of a key's newest payment on to one that is not older.
-pub(super) fn advance(key: &mut Key, number: usize, window: &Window, at_us: i64) -> Range {
-    let (start_us, end_us) = window.span_us(at_us);
+/// Moves a span of a key's newest payment on to one that is not older.
+pub(super) fn advance(group: &Group, key: &mut Key, number: usize, at_us: i64) {
+    let (start_us, end_us) = group.spans[number].of_payment(at_us);
     let before = key.ranges[number];
     let end = key.entries.advance(before.end, end_us);
     let start = key.entries.advance(before.start, start_us).min(end);
-    if window.counts_different() {
-        let (column, counts) = (&key.entries.columns[window.column], &mut key.distinct[number]);
-        for value in (before.end..end).filter_map(|place| column.value(place)) {
+    for (count, counts) in group.counts.iter().zip(&mut key.distinct).filter(|(count, _)| count.span == number) {
+        for value in (before.end..end).filter_map(|place| key.entries.value(count.column, place)) {
             *counts.entry(value).or_default() += 1;
         }
-        (before.start..start).filter_map(|place| column.value(place)).for_each(|value| uncount(counts, value));
+        let left = (before.start..start).filter_map(|place| key.entries.value(count.column, place));
+        left.for_each(|value| uncount(counts, value));
     }
     key.ranges[number] = Range { start, end };
-    key.ranges[number]
 }
 
-fn range_at(key: &Key, window: &Window, at_us: i64) -> Range {
-    let (start_us, end_us) = window.span_us(at_us);
+fn range_at(key: &Key, span: Span, at_us: i64) -> Range {
+    let (start_us, end_us) = span.of_payment(at_us);
     Range { start: key.entries.until(start_us), end: key.entries.until(end_us) }
 }
 
-/// Moves the windows of a key's newest payment past an older one that was entered at this place.
+/// Moves the spans of a key's newest payment past an older one that was entered at this place.
 fn shift(group: &Group, key: &mut Key, at_us: i64, place: usize) {
-    for (number, window) in group.windows.iter().enumerate() {
-        let (start_us, end_us) = window.span_us(key.newest_us);
+    for (number, span) in group.spans.iter().enumerate() {
+        let (start_us, end_us) = span.of_payment(key.newest_us);
         if at_us > end_us {
             continue;
         }
         key.ranges[number].end += 1;
         if at_us <= start_us {
             key.ranges[number].start += 1;
-        } else if window.counts_different()
-            && let Some(value) = key.entries.columns[window.column].value(place)
-        {
-            *key.distinct[number].entry(value).or_default() += 1;
+            continue;
+        }
+        for (count, counts) in group.counts.iter().zip(&mut key.distinct).filter(|(count, _)| count.span == number) {
+            if let Some(value) = key.entries.value(count.column, place) {
+                *counts.entry(value).or_default() += 1;
+            }
         }
     }
 }
 
 /// Value of a window that holds these entries.
-fn value(key: &mut Key, number: usize, window: &Window, range: Range, at_us: i64, is_in_order: bool) -> Option<Value> {
+fn value(key: &mut Key, window: &Window, range: Range, at_us: i64, is_in_order: bool) -> Option<Value> {
+    let (entries, column) = (&mut key.entries, window.column);
     // Counts are far below what 63 bits hold.
     let count = |count: u64| Some(Value::Integer(count as i64));
-    let newest = |before: usize| range.end.checked_sub(1 + before).filter(|place| *place >= range.start);
-    let since = |place: usize| Value::Integer(at_us.saturating_sub(key.entries.time(place)));
-    match window.definition.function {
-        Function::Count => return count(range.len()),
-        Function::SinceFirst => return (range.len() > 0).then(|| since(range.start)),
-        Function::SinceLast => return newest(0).map(since),
-        Function::Distinct(_) if is_in_order => return count(key.distinct[number].len() as u64),
-        _ => {}
-    }
-    let column = &mut key.entries.columns[window.column];
     let integer = |value: Option<i64>| value.map(Value::Integer);
-    match window.definition.function {
-        Function::Sum(_) => Some(Value::Integer(column.sum(range))),
-        Function::Mean(_) => mean(column, range),
-        Function::Stddev(_) => deviation(column, range),
-        Function::Min(_) => integer(column.extremes(range).map(|(least, _)| least)),
-        Function::Max(_) => integer(column.extremes(range).map(|(_, greatest)| greatest)),
-        Function::Last(_) => integer(newest(0).and_then(|place| column.value(place))),
-        Function::Previous(_) => integer(newest(1).and_then(|place| column.value(place))),
-        _ => {
-            let different: HashSet<i64> = (range.start..range.end).filter_map(|place| column.value(place)).collect();
-            count(different.len() as u64)
+    let newest = |before: usize| range.end.checked_sub(1 + before).filter(|place| *place >= range.start);
+    let since = |place: usize| Value::Integer(at_us.saturating_sub(entries.time(place)));
+    match window.function {
+        Function::Count => count(range.len()),
+        Function::SinceFirst => (range.len() > 0).then(|| since(range.start)),
+        Function::SinceLast => newest(0).map(since),
+        Function::Sum(_) => Some(Value::Integer(entries.sum(column, range))),
+        Function::Mean(_) => mean(entries, column, range),
+        Function::Stddev(_) => deviation(entries, column, range),
+        Function::Min(_) => integer(entries.extremes(column, range).map(|(least, _)| least)),
+        Function::Max(_) => integer(entries.extremes(column, range).map(|(_, greatest)| greatest)),
+        Function::Last(_) => integer(newest(0).and_then(|place| entries.value(column, place))),
+        Function::Previous(_) => integer(newest(1).and_then(|place| entries.value(column, place))),
+        Function::Distinct(_) if is_in_order => count(key.distinct[window.count].len() as u64),
+        Function::Distinct(_) => {
+            let values = (range.start..range.end).filter_map(|place| entries.value(column, place));
+            count(values.collect::<HashSet<i64>>().len() as u64)
         }
     }
 }
 
-fn mean(column: &Column, range: Range) -> Option<Value> {
-    let present = column.present(range);
-    (present > 0).then(|| Value::Number(column.sum(range) as f64 / present as f64))
+fn mean(entries: &Entries, column: usize, range: Range) -> Option<Value> {
+    let present = entries.present(column, range);
+    (present > 0).then(|| Value::Number(entries.sum(column, range) as f64 / present as f64))
 }
 
 /// Standard deviation of the population: sqrt(n·Σx² - (Σx)²) / n, where what is under the root is exact.
-fn deviation(column: &Column, range: Range) -> Option<Value> {
-    let (present, sum) = (column.present(range), i128::from(column.sum(range)));
-    let spread = i128::from(present) * column.squares(range) - sum * sum;
+fn deviation(entries: &Entries, column: usize, range: Range) -> Option<Value> {
+    let (present, sum) = (entries.present(column, range), i128::from(entries.sum(column, range)));
+    let spread = i128::from(present) * entries.squares(column, range) - sum * sum;
     (present > 0).then(|| Value::Number((spread as f64).sqrt() / present as f64))
 }
 

@@ -1,7 +1,7 @@
 //! The saved form of windows: what is still in reach, key by key in order, so that equal states have equal bytes. Where
 //! windows begin and end follows from it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -46,8 +46,7 @@ impl Windows {
     /// Fails where it cannot be written down.
     pub fn save(&self) -> Result<Vec<u8>, WindowError> {
         let groups = self.groups.iter().zip(&self.keys).map(|(group, keys)| {
-            let in_order: BTreeMap<&str, &Key> = keys.by_name.iter().map(|(name, key)| (name.as_ref(), key)).collect();
-            let keys_saved = in_order.into_iter().map(|(name, key)| saved_key(name, key, group)).collect();
+            let keys_saved = keys.in_order().into_iter().map(|(name, key)| saved_key(name, key, group)).collect();
             SavedKeys { unknown_us: keys.unknown_us, keys: keys_saved }
         });
         let saved =
@@ -78,7 +77,7 @@ impl Windows {
             keys.unknown_us = saved.unknown_us;
             for key in saved.keys {
                 let name = key.name.as_str().into();
-                if keys.by_name.insert(name, restored_key(key, group)?).is_some() {
+                if !keys.add(name, restored_key(key, group)?) {
                     return Err(WindowError::Saved("a key is there twice".to_string()));
                 }
             }
@@ -103,7 +102,7 @@ fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {
         .map(|texts| texts.numbers.iter().map(|(text, number)| (*number, text.as_ref())).collect())
         .collect();
     let mut before_us = 0;
-    let entries = key.entries.rows(from).map(|(at_us, mut values)| {
+    let entries = key.entries.entries(from).map(|(at_us, mut values)| {
         for (column, value) in values.iter_mut().enumerate() {
             let Some((number, text)) = value.and_then(|number| Some((number, names[column].get(&number)?))) else {
                 continue;
@@ -143,8 +142,8 @@ fn restored_key(saved: SavedKey, group: &Group) -> Result<Key, WindowError> {
         key.entries.insert(at_us, values.into_iter());
     }
     key.newest_us = saved.newest_us;
-    for (number, window) in group.windows.iter().enumerate() {
-        advance(&mut key, number, window, saved.newest_us);
+    for number in 0..group.spans.len() {
+        advance(group, &mut key, number, saved.newest_us);
     }
     Ok(key)
 }
