@@ -1,3 +1,4 @@
 //! `till fraud` and the transactions of the handbook.
 
 mod features;
+mod parity;
