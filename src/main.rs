@@ -2,6 +2,8 @@
 //! and prints; what is decided is decided in the crates. Results go to standard output, everything else to standard
 //! error.
 
+mod alerts_command;
+mod append;
 mod clock;
 mod completions;
 mod config;
@@ -11,6 +13,7 @@ mod demo;
 mod doctor;
 mod failure;
 mod faults;
+mod feedback;
 mod fraud_command;
 mod job;
 mod kafka;
@@ -22,8 +25,10 @@ mod output;
 mod progress;
 mod publish;
 mod registry;
+mod rules_command;
 mod run;
 mod score;
+mod scoring;
 mod simulate;
 mod snapshot;
 mod sql;
@@ -63,6 +68,8 @@ enum Command {
     Sql(sql::SqlArgs),
     Trips(trips_command::TripsArgs),
     Fraud(fraud_command::FraudArgs),
+    Rules(rules_command::RulesArgs),
+    Alerts(alerts_command::AlertsArgs),
     Decode(decode_command::DecodeArgs),
     Maintain(maintain::MaintainArgs),
     Topics(topics::TopicsArgs),
@@ -85,6 +92,8 @@ fn main() -> ExitCode {
         Command::Sql(args) => sql::run(&args),
         Command::Trips(args) => trips_command::run(&args),
         Command::Fraud(args) => fraud_command::run(&args),
+        Command::Rules(args) => rules_command::run(&args),
+        Command::Alerts(args) => alerts_command::run(&args),
         Command::Decode(args) => decode_command::run(&args),
         Command::Maintain(args) => maintain::run(&args),
         Command::Topics(args) => topics::run(&args),

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use authorize::AuthorizeUnit;
 use clap::Args;
-use decode::DecodeUnit;
 use decode::keys::KeyRing;
 use lake::Lake;
 use log::{FolderLog, LogReader};
@@ -22,6 +20,7 @@ use trips::TripsUnit;
 use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::progress::Bars;
+use crate::scoring::{authorize_unit, decode_unit};
 use crate::wiring::{
     Company, FolderBundles, LakeTables, Locks, load_keys, on_threads, open_lake, start_runtime, stop_on_interrupt,
 };
@@ -149,7 +148,7 @@ pub fn execute(job: &Job<'_>) -> Result<Outcome, Failure> {
 
 fn chain_of(topic: &'static str, ring: &Arc<KeyRing>) -> Chain {
     let units: Vec<Box<dyn Unit>> = match topic {
-        "transactions" => vec![Box::new(DecodeUnit::new(ring.clone())), Box::new(AuthorizeUnit::new())],
+        "transactions" => vec![Box::new(decode_unit(ring.clone())), Box::new(authorize_unit())],
         _ => vec![Box::new(TripsUnit::new())],
     };
     Chain::new(topic, PARTITION, units)

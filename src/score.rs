@@ -3,6 +3,7 @@
 //!
 //! A true trip is what a phone did between two stays of [`STAY_S_MIN`] or more, or while a taxi was hired.
 
+mod frauds;
 mod places;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,7 @@ use trips::journeys::{Journey, JourneyPair, match_journeys};
 
 use crate::failure::Failure;
 
+pub use frauds::{FraudScore, of as of_frauds};
 pub use places::{PlaceScore, of as of_places};
 
 /// A shorter stay lies within a trip, seconds: the least that ends one of ours.

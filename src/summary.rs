@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::output;
-use crate::score::{self, PlaceScore, Score};
+use crate::score::{self, FraudScore, PlaceScore, Score};
 use crate::wiring::start_runtime;
 
 /// Width of the longest bar.
@@ -139,6 +139,8 @@ pub struct Summary {
     roads: Roads,
     durations: Vec<PairDurations>,
     paid_where: PaidWhere,
+    /// How frauds were found, beside the truth of a simulated town.
+    frauds: Vec<FraudScore>,
     tables: Vec<TableSize>,
 }
 
@@ -187,6 +189,7 @@ impl Summary {
                 places: places.into_iter().map(|(texts, counts)| (texts.concat(), counts[0])).collect(),
                 score: score::of_places(session, truth).await?,
             },
+            frauds: score::of_frauds(session, truth).await?,
             tables: tables.collect(),
         })
     }
@@ -200,6 +203,7 @@ impl Summary {
         self.roads(&mut text);
         self.durations(&mut text);
         self.paid_where(&mut text);
+        self.frauds(&mut text);
         self.tables(&mut text, dir);
         text
     }
@@ -329,6 +333,18 @@ impl Summary {
                      {p95_m:.0} m for 95 %"
                 ),
             );
+        }
+        line(text, String::new());
+    }
+
+    fn frauds(&self, text: &mut String) {
+        if self.frauds.is_empty() {
+            return;
+        }
+        line(text, "Frauds by what they were".to_string());
+        line(text, format!("  {:28}  {:>6}  {:>6}  {:>6}  {:>9}", "", "there", "found", "hits", "of it"));
+        for FraudScore { scenario, incidents, found, hits, right } in &self.frauds {
+            line(text, format!("  {scenario:28}  {incidents:>6}  {found:>6}  {hits:>6}  {right:>9}"));
         }
         line(text, String::new());
     }

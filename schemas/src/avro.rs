@@ -14,20 +14,23 @@ pub fn schema_of(topic: &str, schema: &Schema) -> Value {
 }
 
 /// Schemas that were published before, by topic, oldest first. What was written with them must stay readable.
-const PUBLISHED: [(&str, &str); 15] = [
+const PUBLISHED: [(&str, &str); 18] = [
     ("alerts", include_str!("../topics/published/alerts.v1.avsc")),
     ("control", include_str!("../topics/published/control.v1.avsc")),
     ("dead_letters", include_str!("../topics/published/dead_letters.v1.avsc")),
     ("dead_letters", include_str!("../topics/published/dead_letters.v2.avsc")),
     ("decisions", include_str!("../topics/published/decisions.v1.avsc")),
+    ("decisions", include_str!("../topics/published/decisions.v2.avsc")),
     ("fares", include_str!("../topics/published/fares.v1.avsc")),
     ("labels", include_str!("../topics/published/labels.v1.avsc")),
     ("payments", include_str!("../topics/published/payments.v1.avsc")),
     ("payments", include_str!("../topics/published/payments.v2.avsc")),
+    ("payments", include_str!("../topics/published/payments.v3.avsc")),
     ("ping_faults", include_str!("../topics/published/ping_faults.v1.avsc")),
     ("pings", include_str!("../topics/published/pings.v1.avsc")),
     ("stops", include_str!("../topics/published/stops.v1.avsc")),
     ("transactions", include_str!("../topics/published/transactions.v1.avsc")),
+    ("transactions", include_str!("../topics/published/transactions.v2.avsc")),
     ("trips", include_str!("../topics/published/trips.v1.avsc")),
     ("vehicles", include_str!("../topics/published/vehicles.v1.avsc")),
 ];

@@ -1,5 +1,7 @@
 //! Bundles: the configuration that control records bring into force by content hash. JSON files in `bundles/`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::money::Currency;
@@ -188,4 +190,21 @@ pub enum CardList {
     Restricted,
     /// Blocked by this installation.
     Blocked,
+}
+
+/// What scores payments: texts of the fraud job's languages. Named by control records of type `rules`, to unit `decode`
+/// for the windows of the merchant's side and to unit `authorize` for all of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesBundle {
+    /// Definitions of windows.
+    pub windows: String,
+    /// The rules that decide.
+    pub rules: String,
+    /// Lists of texts by name, which rules look into.
+    #[serde(default)]
+    pub lists: BTreeMap<String, String>,
+    /// The model, as LightGBM's text.
+    #[serde(default)]
+    pub model: Option<String>,
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::reasons::Reason;
 
-/// Set of reasons, one bit for each place in [`Reason::ALL`]. Units save it with their state, so a change of that order
+/// Set of reasons, one bit for the number of each. Units save it with their state, so a change of the numbers
 /// needs another logic version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Findings(u64);
@@ -36,17 +36,20 @@ impl Findings {
 
     /// Every finding, highest priority first.
     pub fn iter(self) -> impl Iterator<Item = Reason> {
-        let mut rest = self.0;
-        std::iter::from_fn(move || {
-            let place = (rest != 0).then(|| rest.trailing_zeros() as usize)?;
-            rest &= rest - 1;
-            Reason::ALL.get(place).copied()
-        })
+        Reason::ALL.into_iter().filter(move |reason| self.contains(*reason))
     }
 
     /// The finding that refuses the request: the declining one with the highest priority.
     pub fn refusal(self) -> Option<Reason> {
         self.iter().find(|reason| reason.declines())
+    }
+}
+
+impl FromIterator<Reason> for Findings {
+    fn from_iter<I: IntoIterator<Item = Reason>>(reasons: I) -> Self {
+        let mut findings = Self::default();
+        reasons.into_iter().for_each(|reason| findings.insert(reason));
+        findings
     }
 }
 

@@ -12,6 +12,7 @@ pub mod findings;
 pub mod ids;
 pub mod money;
 pub mod movement;
+pub mod parts;
 pub mod placement;
 pub mod places;
 pub mod reasons;

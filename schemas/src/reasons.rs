@@ -1,7 +1,7 @@
 //! Reason codes: every finding that a check can make, its two-digit answer and its sentence for people.
 
-/// A finding. The order of the variants is their priority: the first of several findings is the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A finding. The number of a variant stands in saved states, so a new one comes last; priorities are [`Reason::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// A field is missing, too long or out of range.
     FormatError,
@@ -95,6 +95,10 @@ pub enum Reason {
     LooksDuplicate,
     /// A chip card was read by its stripe: approved, noted.
     ChipFallback,
+    /// A rule of the risk team blocks it.
+    RiskBlocked,
+    /// A rule of the risk team wants people to look at it: approved, but alerts.
+    RiskReview,
 }
 
 /// What a finding does.
@@ -107,19 +111,19 @@ pub enum Effect {
 }
 
 impl Reason {
-    /// Every reason, highest priority first.
+    /// Every reason, highest priority first: the first of several findings is the answer.
     #[rustfmt::skip] // many to a line, to be read beside the enumeration above
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 48] = [
         Self::FormatError, Self::InvalidAmount, Self::CurrencyNotAllowed, Self::DuplicateStan,
         Self::WithdrawnBeforeArrival, Self::UnknownMerchant, Self::InactiveMerchant, Self::UnknownReader,
         Self::ReaderOfOtherMerchant, Self::ReaderBlocked, Self::UnknownKeySet, Self::IllegalCounter,
         Self::ReplayedCounter, Self::KsnSeenOnCard, Self::DamagedFrame, Self::CannotDecrypt, Self::TracksDisagree,
         Self::NoTrack, Self::InvalidCardNumber, Self::UnknownIssuer, Self::NoNameCard, Self::NameUnknown,
         Self::ServiceNotAllowed, Self::ExpiredCard, Self::LostCard, Self::StolenCard, Self::RestrictedCard,
-        Self::BlockedCard, Self::PaymentLimit, Self::MerchantDayAmount, Self::MerchantDayCount, Self::CardDayAmount,
+        Self::BlockedCard, Self::RiskBlocked, Self::PaymentLimit, Self::MerchantDayAmount, Self::MerchantDayCount, Self::CardDayAmount,
         Self::CardDayCount, Self::NoAccount, Self::InsufficientFunds, Self::CapacityReached, Self::OriginalNotFound,
         Self::WrongState, Self::RefundTooLarge, Self::OtherMerchant, Self::SignatureTimeout, Self::SignatureTooLate,
-        Self::Withdrawn, Self::Cancelled, Self::LooksDuplicate, Self::ChipFallback,
+        Self::Withdrawn, Self::Cancelled, Self::LooksDuplicate, Self::RiskReview, Self::ChipFallback,
     ];
 
     /// Name, two-digit answer (DE39 of ISO 8583:1987), effect, and the sentence for people.
@@ -155,6 +159,7 @@ impl Reason {
             Self::StolenCard => ("stolen_card", "43", Declines, "The card is reported stolen."),
             Self::RestrictedCard => ("restricted_card", "62", Declines, "The card is restricted."),
             Self::BlockedCard => ("blocked_card", "59", Declines, "The card is on the block list."),
+            Self::RiskBlocked => ("risk_blocked", "59", Declines, "The payment looks like fraud."),
             Self::PaymentLimit => ("payment_limit", "61", Declines, "The amount is above the merchant's limit for one payment."),
             Self::MerchantDayAmount => ("merchant_day_amount", "61", Declines, "The merchant's amount for the day is used up."),
             Self::MerchantDayCount => ("merchant_day_count", "65", Declines, "The merchant's number of payments for the day is used up."),
@@ -172,6 +177,7 @@ impl Reason {
             Self::Withdrawn => ("withdrawn", "68", Notes, "The phone had no answer in time; the payment was reversed."),
             Self::Cancelled => ("cancelled", "17", Notes, "The merchant cancelled the payment."),
             Self::LooksDuplicate => ("looks_duplicate", "00", Notes, "The same card paid the same amount here shortly before."),
+            Self::RiskReview => ("risk_review", "00", Notes, "The payment is looked at for fraud."),
             Self::ChipFallback => ("chip_fallback", "00", Notes, "A chip card was read by its stripe."),
         }
     }
@@ -212,9 +218,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_reason_has_its_place_a_name_of_its_own_and_a_sentence() {
-        for (place, reason) in Reason::ALL.into_iter().enumerate() {
-            assert_eq!(reason as usize, place, "{reason:?} is out of order");
+    fn every_reason_has_a_number_and_a_name_of_its_own_and_a_sentence() {
+        let mut numbers: Vec<usize> = Reason::ALL.map(|reason| reason as usize).to_vec();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..Reason::ALL.len()).collect::<Vec<_>>());
+        for reason in Reason::ALL {
             assert_eq!(Reason::from_name(reason.name()), Some(reason));
             assert_eq!(reason.response_code().len(), 2);
             assert!(reason.sentence().ends_with('.'));

@@ -67,7 +67,7 @@ fn control_columns() -> Vec<Field> {
     use DataType::Utf8;
     vec![
         optional("control_unit", Utf8, "control: the unit addressed (decode, authorize, trips)"),
-        optional("control_type", Utf8, "control: bundle, key_set, token_key, routing_key or schema"),
+        optional("control_type", Utf8, "control: bundle, rules, key_set, token_key, routing_key or schema"),
         optional("control_id", Utf8, "control: identifier or version of a key, or number of a schema"),
         optional(
             "control_hash",
@@ -79,7 +79,7 @@ fn control_columns() -> Vec<Field> {
 
 /// One wide row for each record of the transactions topic. Sensitive: `frame` never leaves memory and this topic.
 pub fn transactions() -> SchemaRef {
-    use DataType::{Binary, Int32, Int64, Utf8};
+    use DataType::{Binary, Float64, Int32, Int64, Utf8};
     let mut fields = vec![
         required(
             "kind",
@@ -102,6 +102,8 @@ pub fn transactions() -> SchemaRef {
         optional("label_source", Utf8, "chargeback and disposition: who says so"),
     ];
     fields.extend(control_columns());
+    fields.push(optional("lat", Float64, "swipe: where the phone was, latitude, WGS84 degrees, north positive"));
+    fields.push(optional("lon", Float64, "swipe: where the phone was, longitude, WGS84 degrees, east positive"));
     fields.push(optional(
         MALFORMED,
         Utf8,
@@ -131,7 +133,7 @@ pub fn pings() -> SchemaRef {
 
 /// What decode passes on about a payment: also the rows of table `payments`, which leaves out ticks.
 pub fn payments() -> SchemaRef {
-    use DataType::{Boolean, Int32, Int64, Utf8};
+    use DataType::{Boolean, Float64, Int32, Int64, Utf8};
     Arc::new(Schema::new(vec![
         required(
             "kind",
@@ -170,6 +172,13 @@ pub fn payments() -> SchemaRef {
         required("origin_partition", Int32, "transactions partition that the record came from: whose clock counts"),
         required("event_time", timestamp(), "when it happened for the pipeline: received_at"),
         required("ingest_time", timestamp(), "the log's own timestamp: received_at"),
+        optional("lat", Float64, "where the phone was at the swipe, latitude, WGS84 degrees, north positive"),
+        optional("lon", Float64, "where the phone was at the swipe, longitude, WGS84 degrees, east positive"),
+        optional(
+            "windows",
+            text_list(),
+            "values of the merchant's side windows in force at the swipe or refund: identity of the definition = value",
+        ),
     ]))
 }
 
@@ -185,7 +194,7 @@ fn extended(rows: &SchemaRef, more: impl IntoIterator<Item = Field>) -> SchemaRe
 
 /// One row for each answer and each change of a payment's state.
 pub fn decisions() -> SchemaRef {
-    use DataType::{Boolean, Int32, Int64, Utf8};
+    use DataType::{Boolean, Float64, Int32, Int64, Utf8};
     Arc::new(Schema::new(vec![
         optional("payment_id", Utf8, "identity of the payment"),
         required(
@@ -220,6 +229,11 @@ pub fn decisions() -> SchemaRef {
         required("origin_partition", Int32, "transactions partition whose clock counts"),
         required("event_time", timestamp(), "when it happened: the record's received_at, or the deadline that passed"),
         required("ingest_time", timestamp(), "the log's own timestamp of the record that wrote the row"),
+        optional("rules_bundle", Utf8, "hash of the rules, lists, windows and model that were in force"),
+        optional("score", Float64, "what the model said, 0 to 1; higher is more suspicious"),
+        optional("features", text_list(), "values of windows and of places that the rules could read: name = value"),
+        optional("fired_rules", text_list(), "rules that fired, with their class and the values filled in"),
+        optional("contributions", text_list(), "what added or took most of the model's raw score: feature = amount"),
     ]))
 }
 

@@ -75,6 +75,13 @@ pub enum ControlChange {
         /// The bundle's JSON.
         content: Vec<u8>,
     },
+    /// Rules with their windows, lists and model: the bytes of a [`RulesBundle`](crate::bundles::RulesBundle).
+    Rules {
+        /// Name by which the record quotes it and the tables keep it.
+        hash: ContentHash,
+        /// The bundle's JSON.
+        content: Vec<u8>,
+    },
     /// A key: `kind` is `key_set`, `token_key` or `routing_key`.
     Key {
         /// Kind of key.

@@ -68,7 +68,7 @@ macro_rules! with_rate {
 }
 
 /// Every view, after those that it reads.
-pub const ALL: [ViewSpec; 16] = [
+pub const ALL: [ViewSpec; 17] = [
     ViewSpec {
         name: "payments_current",
         comment: "one row a payment: the swipe with its newest state",
@@ -151,6 +151,12 @@ pub const ALL: [ViewSpec; 16] = [
         name: "paid_where_by_courier",
         comment: "one row a courier: how many of his payments were paid where, and how far from the stop",
         sql: include_str!("../views/paid_where_by_courier.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "swipes_far_from_courier",
+        comment: "one row a swipe whose phone says that it was more than 1.5 km from the pings of the courier who is named",
+        sql: include_str!("../views/swipes_far_from_courier.sql"),
         clock_of: None,
     },
     ViewSpec {

@@ -1,5 +1,6 @@
 //! What a phone makes of a shift: a fix every few seconds with correlated noise, tunnels without fixes, jumps, uploads
-//! that come late and out of order, copies, and a few fixes that no device should send.
+//! that come late and out of order, copies, and a few fixes that no device should send. And what any phone says about its
+//! place when it sends a swipe.
 
 use rand::RngExt;
 
@@ -16,6 +17,8 @@ const PARKED_US: i64 = 30 * SECOND_US;
 const NOISE_M: f64 = 4.0;
 /// How much of a fix's error stays in the next one.
 const NOISE_KEPT: f64 = 0.7;
+/// Share of swipes whose phone knows no position: indoors.
+const INDOORS_SHARE: f64 = 0.03;
 /// One fix of so many lies hundreds of metres off.
 const JUMP_EVERY: u32 = 1_500;
 /// One fix of so many is sent twice.
@@ -83,6 +86,12 @@ impl Defect {
     }
 }
 
+/// Latitude and longitude that a phone at this place sends with a swipe, WGS84 degrees; nothing where it has no fix.
+pub(crate) fn position_of_swipe(stream: &mut Stream, place: Point) -> Option<(f64, f64)> {
+    let seen = place.moved(NOISE_M * streams::normal(stream), NOISE_M * streams::normal(stream));
+    (!stream.random_bool(INDOORS_SHARE)).then(|| seen.degrees())
+}
+
 /// A phone on a shift, read out bit by bit.
 pub(crate) struct Phone {
     carrier: usize,
@@ -138,6 +147,16 @@ impl Phone {
     /// Number of the carrier.
     pub(crate) fn carrier(&self) -> usize {
         self.carrier
+    }
+
+    /// Where it truly is.
+    pub(crate) fn shift(&self) -> &Shift {
+        &self.shift
+    }
+
+    /// Whether its fixes of this moment get through at once: neither in a tunnel nor without a net.
+    pub(crate) fn is_heard_at(&self, at_us: i64) -> bool {
+        !inside(&self.tunnels, at_us) && !inside(&self.outages, at_us)
     }
 
     /// Whether the shift is over and told.
@@ -278,6 +297,22 @@ mod tests {
         }
         assert!(whole.len() > 2_000, "{}", whole.len());
         assert_eq!(whole, parts);
+    }
+
+    /// Fails when a swipe's position is exact, far off, or always there.
+    #[test]
+    fn positions_of_swipes_are_some_metres_off_and_a_few_are_missing() {
+        let mut stream = streams::stream(5, "test", 0, 0);
+        let (lat, lon) = Point { east_m: 0.0, north_m: 0.0 }.degrees();
+        let seen: Vec<Option<(f64, f64)>> =
+            (0..2_000).map(|_| position_of_swipe(&mut stream, Point { east_m: 0.0, north_m: 0.0 })).collect();
+        // Degrees at the town's latitude; see `metres_become_degrees`.
+        let off_m =
+            |(seen_lat, seen_lon): (f64, f64)| ((seen_lat - lat) * 111_290.0).hypot((seen_lon - lon) * 66_330.0);
+        let off_m: Vec<f64> = seen.iter().flatten().copied().map(off_m).collect();
+        let mean_m = off_m.iter().sum::<f64>() / off_m.len() as f64;
+        assert!((4.0..6.0).contains(&mean_m) && off_m.iter().all(|off_m| *off_m < 25.0), "{mean_m}");
+        assert!((30..=90).contains(&(seen.len() - off_m.len())), "{}", off_m.len());
     }
 
     #[test]

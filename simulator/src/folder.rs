@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use decode::keys::PUBLISHED_ID_TECH;
-use schemas::bundles::{Assignment, AuthorizeBundle, CardAccount, CardList, DecodeBundle, ListedCard, Policy};
+use schemas::bundles::{
+    Assignment, AuthorizeBundle, CardAccount, CardList, DecodeBundle, ListedCard, Policy, RulesBundle,
+};
 use schemas::ids::ContentHash;
 use schemas::topics::kind;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,7 @@ use crate::writer::write_file;
 use crate::{Plan, SimulatorError, World, clock, districts};
 
 /// Raised whenever the same seed would give other files.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const SIMULATION: &str = "simulation.json";
 /// Version of the token key and id of the routing key.
 pub(crate) const KEY_NAME: &str = "1";
@@ -118,6 +120,10 @@ pub(crate) fn equip(world: &World, input: &Path) -> Result<Vec<Record>, Simulato
         write_file(&input.join(format!("bundles/{hash}.json")), &content)?;
         controls.push(control(unit, "bundle", unit, Some(hash)));
     }
+    let rules = serde_json::to_vec_pretty(&rules_bundle()).expect("texts always serialize");
+    let hash = ContentHash::of(&rules).to_hex();
+    write_file(&input.join(format!("bundles/{hash}.json")), &rules)?;
+    controls.extend(["decode", "authorize"].map(|unit| control(unit, "rules", "rules", Some(hash.clone()))));
     let zones = serde_json::to_vec_pretty(&districts::geojson()).expect("texts and numbers always serialize");
     write_file(&input.join("bundles/zones.geojson"), &zones)?;
     Ok(controls)
@@ -172,6 +178,12 @@ fn decode_bundle(world: &World) -> DecodeBundle {
         decline_unknown_name: true,
         number_ranges: cards::number_ranges(),
     }
+}
+
+/// What the demo's risk team looks for.
+fn rules_bundle() -> RulesBundle {
+    let [windows, rules] = [include_str!("rules/windows.txt"), include_str!("rules/rules.txt")].map(str::to_string);
+    RulesBundle { windows, rules, ..RulesBundle::default() }
 }
 
 fn authorize_bundle(world: &World) -> AuthorizeBundle {

@@ -1,29 +1,33 @@
 //! A believable town from a seed: merchants, card readers that really encrypt, cards with accounts, couriers and taxis
-//! with GPS, and everything that goes wrong with them. It writes an input folder for the pipeline and, into another
-//! folder, the truth that tests compare with. It may depend on `schemas` for what travels and on `decode` for what a
-//! reader's firmware does (key derivation, frames); it refuses real clocks, real randomness and network, and it never
-//! reads what the pipeline makes.
+//! with GPS, and everything that goes wrong with them, frauds included. It writes an input folder for the pipeline and,
+//! into another folder, the truth that tests compare with. It may depend on `schemas` for what travels and on `decode` for
+//! what a reader's firmware does (key derivation, frames); it refuses real clocks, real randomness and network, and it
+//! never reads what the pipeline makes.
 //!
 //! The same seed gives the same bytes, a longer run starts with the bytes of a shorter one, and memory holds the state of
 //! people and machines and the events in flight, however many days are simulated.
 //!
-//! Read on in this order: `run` plays the hours; `visits` and `movement` say what people do, `payments`, `story` and `fixes` what
-//! gateway and phones make of it, `folder`, `writer` and `truth` what is written.
+//! Read on in this order: `run` plays the hours; `visits`, `scenarios` and `movement` say what people and thieves do,
+//! `payments`, `counters`, `story` and `fixes` what gateway, readers and phones make of it, `folder`, `writer`, `truth` and
+//! `incidents` what is written.
 //! `handbook` stands apart: published fraud scenarios as a table of transactions, without a town.
 
 mod cards;
 mod clock;
+mod counters;
 mod districts;
 mod error;
 mod fixes;
 mod folder;
 pub mod handbook;
+mod incidents;
 mod merchants;
 mod movement;
 mod payments;
 mod queue;
 mod records;
 mod run;
+mod scenarios;
 mod story;
 mod streams;
 #[cfg(test)]

@@ -16,6 +16,9 @@ pub(crate) const DAY_MINOR_MAX: i64 = 10_000_000;
 /// Largest number of payments of a merchant's day.
 pub(crate) const DAY_COUNT_MAX: u32 = 5_000;
 
+/// Of so many merchants one goes bust at most, and never the first: a town keeps its trade.
+const MERCHANTS_PER_BUST_OUT: usize = 10;
+
 /// Versions of the phones' program that are about.
 const APP_VERSIONS: [&str; 4] = ["2.3.1", "2.4.0", "2.4.0", "2.4.2"];
 
@@ -76,6 +79,11 @@ impl Trade {
     const fn travels(self) -> bool {
         matches!(self, Self::CourierShop | Self::TaxiFirm | Self::InsuranceAgency)
     }
+
+    /// Whether customers come to its door.
+    pub(crate) const fn is_shop(self) -> bool {
+        !self.travels()
+    }
 }
 
 /// A merchant.
@@ -87,6 +95,15 @@ pub(crate) struct Merchant {
     pub(crate) place: Place,
     /// Its readers, by number.
     pub(crate) readers: std::ops::Range<usize>,
+    /// Civil day on which it goes bust; most never do.
+    pub(crate) last_day: Option<u32>,
+}
+
+impl Merchant {
+    /// Whether it does business on this civil day.
+    pub(crate) fn is_open(&self, day: u32) -> bool {
+        self.last_day.is_none_or(|last_day| day <= last_day)
+    }
 }
 
 /// A card reader with the phone that it is plugged into.
@@ -157,7 +174,19 @@ impl Business {
         for index in 0..count as usize {
             business.open(seed, index, town);
         }
+        business.choose_bankrupts(seed);
         business
+    }
+
+    /// One shop of each ten merchants goes bust, the first ten's on the first day, the second ten's on the second.
+    fn choose_bankrupts(&mut self, seed: u64) {
+        for (day, ten) in (0..).zip(self.merchants.chunks_mut(MERCHANTS_PER_BUST_OUT)) {
+            let mut stream = streams::stream(seed, "bankrupts", u64::from(day), 0);
+            let shops: Vec<usize> = (1..ten.len()).filter(|index| ten[*index].trade.is_shop()).collect();
+            if !shops.is_empty() {
+                ten[*streams::pick(&mut stream, &shops)].last_day = Some(day);
+            }
+        }
     }
 
     fn open(&mut self, seed: u64, index: usize, town: &Town) {
@@ -192,6 +221,7 @@ impl Business {
             trade,
             place: town.place(&mut stream),
             readers: first..self.readers.len(),
+            last_day: None,
         });
     }
 }
@@ -284,6 +314,17 @@ pub(crate) fn amount_minor(stream: &mut Stream, trade: Trade) -> i64 {
     }
 }
 
+/// Mean of [`amount_minor`].
+pub(crate) const fn usual_minor(trade: Trade) -> i64 {
+    match trade {
+        Trade::Cafe => 760,
+        Trade::CarWash => 2_217,
+        Trade::CourierShop => 7_600,
+        Trade::TaxiFirm => 2_300,
+        Trade::InsuranceAgency => 32_550,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -309,5 +350,31 @@ mod tests {
         assert!(times.len() > 150);
         assert!(times.iter().all(|at_us| (7..19).contains(&hour(at_us))));
         assert!(customer_times(&mut stream, Trade::TaxiFirm, 5).is_empty());
+    }
+
+    /// Fails when a range of [`amount_minor`] is changed without its mean.
+    #[test]
+    fn amounts_have_their_usual_mean() {
+        let mut stream = streams::stream(1, "test", 0, 0);
+        for trade in [Trade::Cafe, Trade::CarWash, Trade::CourierShop, Trade::TaxiFirm, Trade::InsuranceAgency] {
+            let mean = (0..20_000).map(|_| amount_minor(&mut stream, trade)).sum::<i64>() / 20_000;
+            assert!((mean - usual_minor(trade)).abs() * 50 < mean, "{trade:?}: {mean}");
+        }
+    }
+
+    /// Fails when a town loses more than one of each ten merchants, its only shop, or one on no day at all.
+    #[test]
+    fn one_shop_of_ten_goes_bust_each_on_a_day_of_its_own() {
+        let days = |count: u32| -> Vec<Option<u32>> {
+            let business = Business::new(3, count, &Town::new(3));
+            let bankrupts = business.merchants.iter().filter(|merchant| merchant.last_day.is_some());
+            bankrupts.inspect(|merchant| assert!(merchant.trade.is_shop())).map(|merchant| merchant.last_day).collect()
+        };
+        assert_eq!((days(1), days(5)), (vec![], vec![Some(0)]));
+        assert_eq!(days(40), [Some(0), Some(1), Some(2), Some(3)]);
+        let business = Business::new(3, 40, &Town::new(3));
+        assert!(business.merchants.iter().step_by(MERCHANTS_PER_BUST_OUT).all(|merchant| merchant.is_open(999)));
+        let bankrupt = business.merchants.iter().find(|merchant| merchant.last_day == Some(1)).unwrap();
+        assert_eq!([0, 1, 2].map(|day| bankrupt.is_open(day)), [true, true, false]);
     }
 }

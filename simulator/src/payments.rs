@@ -1,17 +1,22 @@
 //! From the swipe to the last record about it: phones, the gateway, and what the simulator expects the pipeline to
-//! answer, from its own model of the accounts.
+//! answer, from its own model of accounts and key counters.
 
-use decode::dukpt::{Ksn, next_counter};
+use decode::dukpt::Ksn;
 use decode::idtech::{FrameFormat, Stripe, build};
 use rand::RngExt;
+use schemas::findings::Findings;
 use schemas::ids::{PaymentId, Route};
 use schemas::reasons::{APPROVED, APPROVED_CODE, Reason};
 use schemas::topics::kind;
 
 use crate::clock::{HOUR_US, SECOND_US};
+use crate::counters::Readers;
+use crate::fixes::position_of_swipe;
+use crate::incidents::Incidents;
 use crate::merchants::CURRENCY;
 use crate::queue::Queue;
 use crate::records::{BadLine, Record, Time};
+use crate::scenarios::Role;
 use crate::story::{Later, Story, WITHDRAW_US, withdraw};
 use crate::streams::{self, Stream};
 use crate::truth::{LaterTruth, PaymentTruth};
@@ -21,10 +26,8 @@ use crate::{SimulatorError, World};
 
 /// Ticks of the gateway's clock on the transactions topic.
 const TICK_US: i64 = 10 * SECOND_US;
-/// One swipe of so many is preceded by cancelled ones, which use up counters.
-const CANCELLED_SWIPE_EVERY: u32 = 30;
-/// First digits of every reader's key serial number, those of the published ID TECH readers.
-pub(crate) const KSN_PREFIX: [u8; 4] = [0x62, 0x99, 0x49, 0x01];
+/// A merchant that is in no bundle.
+const UNKNOWN_MERCHANT: &str = "M-9999";
 
 /// What happens at a moment.
 enum Event {
@@ -48,18 +51,12 @@ struct Swiped {
     ksn: Ksn,
 }
 
-/// A reader's counters.
-#[derive(Clone, Copy)]
-struct Counters {
-    key: u32,
-    stan: i32,
-}
-
 /// Everything that the gateway will put on the log.
 pub(crate) struct Gateway<'world> {
     world: &'world World,
     queue: Queue<Event>,
-    counters: Vec<Counters>,
+    readers: Readers<'world>,
+    incidents: Incidents,
     available_minor: Vec<i64>,
     swipes: u64,
 }
@@ -67,12 +64,11 @@ pub(crate) struct Gateway<'world> {
 impl<'world> Gateway<'world> {
     /// The gateway at the start of the first day.
     pub(crate) fn new(world: &'world World, start_us: i64) -> Result<Self, SimulatorError> {
-        let counters =
-            world.business.readers.iter().map(|reader| Counters { key: 0, stan: reader.stan_first }).collect();
         let available_minor = world.cards.all.iter().map(|card| card.opening_minor).collect();
         let mut queue = Queue::new();
         queue.schedule(start_us, Event::Tick)?;
-        Ok(Self { world, queue, counters, available_minor, swipes: 0 })
+        let (readers, incidents) = (Readers::new(world), Incidents::default());
+        Ok(Self { world, queue, readers, incidents, available_minor, swipes: 0 })
     }
 
     /// Adds a civil day's visits and its broken lines.
@@ -85,6 +81,9 @@ impl<'world> Gateway<'world> {
                 self.queue.schedule(at_us, Event::Broken(sort))?;
             }
         }
+        let copied = visits.iter().filter(|visit| visit.copy_at().is_some()).map(|visit| visit.reader);
+        self.readers.copy(day, copied);
+        self.incidents.plan(&visits);
         visits.into_iter().try_for_each(|visit| self.queue.schedule(visit.at_us, Event::Swipe(visit)))
     }
 
@@ -121,7 +120,9 @@ impl<'world> Gateway<'world> {
     /// The reader makes its frame, the phone sends it.
     fn swipe(&mut self, visit: Visit) -> Result<(), SimulatorError> {
         let mut stream = self.stream("swipe", &visit);
-        let (ksn, stan) = self.count_on(&mut stream, visit.reader)?;
+        let is_copy = visit.copy_at().is_some();
+        let (ksn, stan) = self.readers.count_on(&mut stream, visit.reader, is_copy)?;
+        let position = position_of_swipe(&mut self.stream("position", &visit), visit.place);
         let world = self.world;
         let reader = &world.business.readers[visit.reader];
         let card = &world.cards.all[visit.card];
@@ -135,24 +136,21 @@ impl<'world> Gateway<'world> {
         }
         let stan = if visit.meant == Meant::LongStan { 1_000_000 + stan } else { stan };
         let route = Route::of_card(&world.routing_key, card.number.as_bytes());
-        let merchant = match visit.meant {
-            Meant::UnknownMerchant => "M-9999".to_string(),
-            Meant::ForeignReader => {
-                world.business.merchants[(reader.merchant + 1) % world.business.merchants.len()].id.clone()
-            }
-            _ => world.business.merchants[reader.merchant].id.clone(),
-        };
+        let merchant = visit.merchant(world).map_or(UNKNOWN_MERCHANT, |index| &world.business.merchants[index].id);
+        let carrier = reader.carrier.filter(|_| !is_copy);
         let record = Record {
             kind: Some(kind::SWIPE),
-            merchant_id: Some(merchant),
+            merchant_id: Some(merchant.to_string()),
             reader_id: Some(reader.id.clone()),
             stan: Some(stan),
             terminal_time: Some(Time(visit.at_us + reader.clock_ahead_us)),
             amount_minor: Some(if visit.meant == Meant::NegativeAmount { -5 } else { visit.amount_minor }),
             currency: Some(CURRENCY.code()),
             frame: Some(hex::encode(frame)),
-            courier_id: reader.carrier.map(|carrier| world.business.carriers[carrier].id.clone()),
+            courier_id: carrier.map(|carrier| world.business.carriers[carrier].id.clone()),
             app_version: Some(reader.app_version),
+            lat: position.map(|(lat, _)| lat),
+            lon: position.map(|(_, lon)| lon),
             ..Record::default()
         };
         let payment_id = PaymentId::derive(route, &reader.id, &ksn.bytes(), stan);
@@ -169,25 +167,6 @@ impl<'world> Gateway<'world> {
         self.queue.schedule(at_us, Event::Arrival(Box::new(Swiped { visit, record, payment_id, ksn })))
     }
 
-    /// Next key serial number and STAN of a reader. Cancelled swipes leave gaps in the counter.
-    fn count_on(&mut self, stream: &mut Stream, reader: usize) -> Result<(Ksn, i32), SimulatorError> {
-        let counters = &mut self.counters[reader];
-        let cancelled = if stream.random_ratio(1, CANCELLED_SWIPE_EVERY) { stream.random_range(1..=3) } else { 0 };
-        for _ in 0..=cancelled {
-            counters.key = next_counter(counters.key).ok_or_else(|| SimulatorError::ReaderWornOut {
-                reader_id: self.world.business.readers[reader].id.clone(),
-            })?;
-        }
-        let stan = counters.stan;
-        counters.stan = (stan + 1) % 1_000_000;
-        // 27 bits of device and 21 of counter follow the prefix.
-        let device = ((reader as u64 + 1) << 21).to_be_bytes();
-        let mut bytes = [0; Ksn::LENGTH];
-        bytes[..4].copy_from_slice(&KSN_PREFIX);
-        bytes[4..].copy_from_slice(&device[2..]);
-        Ok((Ksn::new(bytes).with_counter(counters.key), stan))
-    }
-
     /// The gateway puts the swipe on the log; what follows depends on the answer to expect.
     fn arrival(&mut self, at_us: i64, swiped: Swiped, output: &mut Output) -> Result<(), SimulatorError> {
         let Swiped { visit, record, payment_id, ksn } = swiped;
@@ -199,8 +178,7 @@ impl<'world> Gateway<'world> {
             let again = Later { at_us: again_us, record: Some(record.clone()), card: visit.card, returned_minor: 0 };
             self.later(again)?;
         }
-        let short = visit.amount_minor > self.available_minor[visit.card];
-        let refusal = visit.meant.refusal().or(short.then_some(Reason::InsufficientFunds));
+        let refusal = self.refusal(&visit, ksn);
         let (later, state) = match refusal {
             Some(_) => (Vec::new(), "declined"),
             None => {
@@ -214,8 +192,13 @@ impl<'world> Gateway<'world> {
         if visit.meant.is_broken() {
             output.broken("transactions", row, visit.meant.name(), code)?;
         }
+        let is_named = !matches!(visit.meant, Meant::BrokenFrame | Meant::LongStan);
+        // What was refused is not given back.
+        let part = visit.part.filter(|part| refusal.is_none() || !matches!(part.role, Role::GivenBack { .. }));
+        let scenario = part.map(|part| part.scenario.name());
         let truth = PaymentTruth {
-            payment_id: (!matches!(visit.meant, Meant::BrokenFrame | Meant::LongStan)).then(|| payment_id.to_hex()),
+            payment_id: is_named.then(|| payment_id.to_hex()),
+            scenario,
             row,
             received_us: at_us,
             ksn: ksn.to_hex(),
@@ -225,7 +208,29 @@ impl<'world> Gateway<'world> {
             later: later.iter().filter_map(LaterTruth::of).collect(),
         };
         output.truth.payment(self.world, &visit, &record, &truth)?;
+        let id = truth.payment_id.filter(|_| scenario.is_some());
+        if let Some(incident) = self.incidents.arrived(self.world, &visit, &record, at_us, id) {
+            output.truth.fraud(&incident)?;
+        }
         later.into_iter().try_for_each(|later| self.later(later))
+    }
+
+    /// Why the swipe will be refused: of several reasons the one with the highest priority.
+    fn refusal(&mut self, visit: &Visit, ksn: Ksn) -> Option<Reason> {
+        let owner = self.world.business.readers[visit.reader].merchant;
+        let merchant = visit.merchant(self.world);
+        let is_foreign = merchant.is_some_and(|merchant| merchant != owner);
+        // Only a frame that opens for the reader's own merchant moves its counter.
+        let counts = merchant == Some(owner) && visit.meant != Meant::BrokenFrame;
+        let is_replayed = counts && self.readers.see(visit.reader, ksn);
+        let is_short = visit.amount_minor > self.available_minor[visit.card];
+        let reasons = [
+            visit.meant.refusal(),
+            is_foreign.then_some(Reason::ReaderOfOtherMerchant),
+            is_replayed.then_some(Reason::ReplayedCounter),
+            is_short.then_some(Reason::InsufficientFunds),
+        ];
+        reasons.into_iter().flatten().collect::<Findings>().refusal()
     }
 
     fn later(&mut self, later: Later) -> Result<(), SimulatorError> {

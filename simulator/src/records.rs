@@ -41,6 +41,11 @@ pub(crate) struct Record {
     pub(crate) courier_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) app_version: Option<&'static str>,
+    /// WGS84 degrees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lat: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lon: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payment_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -64,6 +64,16 @@ pub(crate) fn run(
     Ok(Counts { swipes, pings: output.pings(), in_flight_max })
 }
 
+/// Phones of everybody whose shift starts on this civil day.
+pub(crate) fn phones_of_day(world: &World, day: u32) -> Vec<Phone> {
+    let phone = |carrier: usize| {
+        let shift = movement::shift(world.seed, carrier, day, &world.town, &world.business)?;
+        let stream = streams::stream(world.seed, "phone", carrier as u64, u64::from(day));
+        Some(Phone::new(carrier, world.is_taxi(carrier), shift, stream))
+    };
+    (0..world.business.carriers.len()).filter_map(phone).collect()
+}
+
 impl Town<'_> {
     fn play_hour(&mut self, start_us: i64, output: &mut Output) -> Result<(), SimulatorError> {
         let end_us = start_us + HOUR_US;
@@ -78,13 +88,8 @@ impl Town<'_> {
 
     fn plan_day(&mut self, day: u32, midnight_us: i64) -> Result<(), SimulatorError> {
         let world = self.world;
-        let (mut on_the_road, mut phones) = (Vec::new(), Vec::new());
-        for carrier in 0..world.business.carriers.len() {
-            let Some(shift) = movement::shift(world.seed, carrier, day, &world.town, &world.business) else { continue };
-            on_the_road.push((carrier, shift.payments.clone()));
-            let stream = streams::stream(world.seed, "phone", carrier as u64, u64::from(day));
-            phones.push(Phone::new(carrier, world.is_taxi(carrier), shift, stream));
-        }
+        let mut phones = phones_of_day(world, day);
+        let visits = visits::of_day(world, day, &phones);
         let mut stream = streams::stream(world.seed, "defects", 0, u64::from(day));
         if !phones.is_empty() {
             for defect in Defect::ALL {
@@ -95,7 +100,7 @@ impl Town<'_> {
             }
         }
         self.phones.append(&mut phones);
-        self.gateway.plan(day, midnight_us, visits::of_day(world, day, &on_the_road))
+        self.gateway.plan(day, midnight_us, visits)
     }
 
     fn read_phones(&mut self, start_us: i64, end_us: i64, output: &mut Output) -> Result<(), SimulatorError> {

@@ -7,6 +7,7 @@ use schemas::topics::kind;
 use crate::clock::{DAY_US, HOUR_US, MINUTE_US, SECOND_US};
 use crate::merchants::CURRENCY;
 use crate::records::{Record, Time};
+use crate::scenarios::Role;
 use crate::streams::{self, Stream};
 use crate::truth::LaterTruth;
 use crate::visits::{Meant, Visit};
@@ -15,6 +16,10 @@ use crate::visits::{Meant, Visit};
 pub(crate) const WITHDRAW_US: i64 = 30 * SECOND_US;
 /// A hold without a signature is released this long after the answer: the deadline and the grace of the clocks.
 const UNSIGNED_US: i64 = 150 * SECOND_US;
+/// Days from the signature until a fraud is charged back.
+const FRAUD_DAYS: std::ops::Range<i64> = 1..10;
+/// Days from the signature until an ordinary payment is charged back.
+const DISPUTE_DAYS: std::ops::Range<i64> = 1..4;
 
 /// Something that follows a swipe: a record, or only money that goes back to the card.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +99,14 @@ impl Story<'_> {
 
     fn after_signature(&mut self, signed_us: i64) -> &'static str {
         let amount_minor = self.visit.amount_minor;
+        match self.visit.part.map(|part| part.role) {
+            Some(Role::Thief { noticed: true }) => return self.charged_back(signed_us, FRAUD_DAYS),
+            Some(Role::GivenBack { at_us }) => {
+                self.push(at_us, Some(priced(self.about(kind::REFUND), amount_minor)), amount_minor);
+                return "refunded";
+            }
+            Some(Role::Thief { noticed: false } | Role::Copy { .. }) | None => {}
+        }
         match self.visit.meant {
             Meant::Cancelled => {
                 let at_us = signed_us + streams::wait_us(self.stream, 60_000..1_200_000);
@@ -108,16 +121,7 @@ impl Story<'_> {
                 self.push(at_us, Some(priced(self.about(kind::REFUND), refund_minor)), refund_minor);
                 if whole { "refunded" } else { "refunded_partly" }
             }
-            Meant::ChargedBack | Meant::Spree => {
-                if self.stream.random_bool(0.5) {
-                    let at_us = signed_us + self.stream.random_range(HOUR_US..20 * HOUR_US);
-                    self.push(at_us, Some(self.labelled(kind::DISPOSITION, "fraud", "analyst")), 0);
-                }
-                let at_us = signed_us + self.stream.random_range(DAY_US..4 * DAY_US);
-                let chargeback = priced(self.labelled(kind::CHARGEBACK, "fraud", "issuer"), amount_minor);
-                self.push(at_us, Some(chargeback), amount_minor);
-                "charged_back"
-            }
+            Meant::ChargedBack => self.charged_back(signed_us, DISPUTE_DAYS),
             Meant::Disposed => {
                 let at_us = signed_us + self.stream.random_range(HOUR_US..2 * DAY_US);
                 self.push(at_us, Some(self.labelled(kind::DISPOSITION, "legitimate", "analyst")), 0);
@@ -125,6 +129,19 @@ impl Story<'_> {
             }
             _ => "captured",
         }
+    }
+
+    /// The issuer takes the money back after so many days; half of the time an analyst has seen it coming.
+    fn charged_back(&mut self, signed_us: i64, days: std::ops::Range<i64>) -> &'static str {
+        if self.stream.random_bool(0.5) {
+            let at_us = signed_us + self.stream.random_range(HOUR_US..20 * HOUR_US);
+            self.push(at_us, Some(self.labelled(kind::DISPOSITION, "fraud", "analyst")), 0);
+        }
+        let at_us = signed_us + self.stream.random_range(days.start * DAY_US..days.end * DAY_US);
+        let amount_minor = self.visit.amount_minor;
+        let chargeback = priced(self.labelled(kind::CHARGEBACK, "fraud", "issuer"), amount_minor);
+        self.push(at_us, Some(chargeback), amount_minor);
+        "charged_back"
     }
 
     fn push(&mut self, at_us: i64, record: Option<Record>, returned_minor: i64) {

@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use super::*;
 
 mod content;
+mod frauds;
+mod replay;
 
 /// A town in a temporary folder.
 struct Written {
@@ -114,6 +116,9 @@ fn days_appended_are_the_days_of_one_long_run() {
     let grown = grown.files();
     for name in first.keys().filter(|name| name.contains("2026-03-02")) {
         assert!(first[name] == grown[name], "{name} was changed");
+    }
+    for name in ["truth/payments.ndjson", "truth/frauds.ndjson"] {
+        assert!(grown[name].starts_with(&first[name]), "{name} does not start as before");
     }
     assert!(grown == whole.files(), "appended days differ");
 }

@@ -2,7 +2,8 @@
 //! It holds card numbers, tracks and names in clear, so that tests can look for them where they must not be.
 //!
 //! Trips are drives from door to door, two of which may follow each other without a stay; stops are all stays, down to
-//! 20 s. A payment's expected state is the one after all of its later records, which may lie past the last day.
+//! 20 s. A payment's expected state is the one after all of its later records, which may lie past the last day. Its answer
+//! is the one without any rule that looks for fraud.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -10,15 +11,15 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::incidents::Incident;
 use crate::movement::{Leg, Ride, seconds};
 use crate::records::{Record, Time, to_line};
-use crate::town::Point;
 use crate::visits::Visit;
 use crate::writer::{PARTIAL, Row};
 use crate::{SimulatorError, World};
 
 /// Files of the truth, in the order of [`Truth`]'s writers.
-pub(crate) const FILES: [&str; 7] = [
+pub(crate) const FILES: [&str; 8] = [
     "cards.ndjson",
     "payments.ndjson",
     "trips.ndjson",
@@ -26,12 +27,15 @@ pub(crate) const FILES: [&str; 7] = [
     "fares.ndjson",
     "broken.ndjson",
     "jumps.ndjson",
+    "frauds.ndjson",
 ];
 
 /// What a payment's arrival adds to what its visit and record say.
 pub(crate) struct PaymentTruth {
     /// Nothing where the record does not say enough to name the payment.
     pub(crate) payment_id: Option<String>,
+    /// Name of the pattern of fraud that it is part of.
+    pub(crate) scenario: Option<&'static str>,
     pub(crate) row: Row,
     pub(crate) received_us: i64,
     pub(crate) ksn: String,
@@ -70,6 +74,7 @@ struct CardLine<'card> {
 struct PaymentLine<'a> {
     payment_id: Option<&'a str>,
     meant: &'static str,
+    scenario: Option<&'static str>,
     merchant_id: Option<&'a str>,
     reader_id: Option<&'a str>,
     courier_id: Option<&'a str>,
@@ -81,8 +86,8 @@ struct PaymentLine<'a> {
     currency: Option<&'static str>,
     swiped_at: Time,
     received_at: Time,
-    lat: Option<f64>,
-    lon: Option<f64>,
+    lat: f64,
+    lon: f64,
     expected_response_code: &'static str,
     expected_reason: &'static str,
     expected_state: &'static str,
@@ -156,8 +161,9 @@ impl Truth {
             let path = folder.join(format!("{name}{PARTIAL}"));
             File::create(&path).map(BufWriter::new).map_err(SimulatorError::file("create", &path))
         };
-        let [one, two, three, four, five, six, seven] = FILES;
-        let writers = [open(one)?, open(two)?, open(three)?, open(four)?, open(five)?, open(six)?, open(seven)?];
+        let [one, two, three, four, five, six, seven, eight] = FILES;
+        let writers =
+            [open(one)?, open(two)?, open(three)?, open(four)?, open(five)?, open(six)?, open(seven)?, open(eight)?];
         Ok(Self { folder: folder.to_path_buf(), writers })
     }
 
@@ -208,11 +214,12 @@ impl Truth {
         record: &Record,
         truth: &PaymentTruth,
     ) -> Result<(), SimulatorError> {
-        let carrier = world.business.readers[visit.reader].carrier;
-        let degrees = visit.place.map(Point::degrees);
+        let carrier = world.business.readers[visit.reader].carrier.filter(|_| visit.copy_at().is_none());
+        let (lat, lon) = visit.place.degrees();
         let line = PaymentLine {
             payment_id: truth.payment_id.as_deref(),
             meant: visit.meant.name(),
+            scenario: truth.scenario,
             merchant_id: record.merchant_id.as_deref(),
             reader_id: record.reader_id.as_deref(),
             courier_id: record.courier_id.as_deref(),
@@ -224,8 +231,8 @@ impl Truth {
             currency: record.currency,
             swiped_at: Time(visit.at_us),
             received_at: Time(truth.received_us),
-            lat: degrees.map(|(lat, _)| lat),
-            lon: degrees.map(|(_, lon)| lon),
+            lat,
+            lon,
             expected_response_code: truth.expected_code,
             expected_reason: truth.expected_reason,
             expected_state: truth.expected_state,
@@ -281,6 +288,11 @@ impl Truth {
     /// A row of the input that is broken on purpose: `expected` is `dead_letter`, `fault` (pings) or a response code.
     pub(crate) fn broken(&mut self, topic: &str, row: Row, what: &str, expected: &str) -> Result<(), SimulatorError> {
         self.write(5, &BrokenLine { file: row.file_in(topic), row: row.number, what, expected })
+    }
+
+    /// A fraud whose payments have all arrived.
+    pub(crate) fn fraud(&mut self, incident: &Incident) -> Result<(), SimulatorError> {
+        self.write(7, incident)
     }
 
     /// A fix for which a receiver jumped far off.

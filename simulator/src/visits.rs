@@ -5,16 +5,17 @@ use schemas::reasons::Reason;
 
 use crate::World;
 use crate::cards::CardKind;
-use crate::clock::{self, HOUR_US, MINUTE_US, SECOND_US};
-use crate::merchants::{self, Trade};
-use crate::movement::Stopover;
+use crate::clock::SECOND_US;
+use crate::fixes::Phone;
+use crate::merchants;
+use crate::scenarios::{self, Part, Role};
 use crate::streams::{self, Stream};
 use crate::town::Point;
 
 /// Regular customers of a merchant.
 const REGULARS: usize = 40;
 /// A phone needs this long from one swipe to the next.
-const SWIPE_US: i64 = 25 * SECOND_US;
+pub(crate) const SWIPE_US: i64 = 25 * SECOND_US;
 
 /// What a payment is meant to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,7 +42,8 @@ pub(crate) enum Meant {
     UnknownMerchant,
     ForeignReader,
     DuplicateLooking,
-    Spree,
+    /// Nobody's own payment: see the visit's part.
+    Fraud,
 }
 
 /// Of a thousand payments so many go each of these ways, and every day at least one.
@@ -95,11 +97,11 @@ impl Meant {
             Self::UnknownMerchant => "unknown_merchant",
             Self::ForeignReader => "foreign_reader",
             Self::DuplicateLooking => "duplicate_looking",
-            Self::Spree => "spree",
+            Self::Fraud => "fraud",
         }
     }
 
-    /// Why such a payment is refused, whatever the card's balance.
+    /// Why such a payment is refused, whatever the card's balance and whose the reader is.
     pub(crate) const fn refusal(self) -> Option<Reason> {
         Some(match self {
             Self::WithdrawnEarly => Reason::WithdrawnBeforeArrival,
@@ -112,7 +114,6 @@ impl Meant {
             Self::NegativeAmount => Reason::InvalidAmount,
             Self::LongStan => Reason::FormatError,
             Self::UnknownMerchant => Reason::UnknownMerchant,
-            Self::ForeignReader => Reason::ReaderOfOtherMerchant,
             _ => return None,
         })
     }
@@ -146,16 +147,36 @@ pub(crate) struct Visit {
     pub(crate) card: usize,
     pub(crate) amount_minor: i64,
     pub(crate) meant: Meant,
-    /// Where, for a reader that travels.
-    pub(crate) place: Option<Point>,
+    pub(crate) place: Point,
     /// Civil day and number on it: names the visit's stream.
     pub(crate) number: (u32, u64),
+    pub(crate) part: Option<Part>,
 }
 
-/// Every visit of a civil day, ordered by time. `on_the_road` holds each carrier's payments.
-pub(crate) fn of_day(world: &World, day: u32, on_the_road: &[(usize, Vec<Stopover>)]) -> Vec<Visit> {
+impl Visit {
+    /// The merchant for whom a copy of the reader is used.
+    pub(crate) fn copy_at(&self) -> Option<usize> {
+        match self.part?.role {
+            Role::Copy { merchant } => Some(merchant),
+            Role::Thief { .. } | Role::GivenBack { .. } => None,
+        }
+    }
+
+    /// The merchant under whom the phone is logged in; nothing for one that is not known.
+    pub(crate) fn merchant(&self, world: &World) -> Option<usize> {
+        let owner = world.business.readers[self.reader].merchant;
+        match self.meant {
+            Meant::UnknownMerchant => None,
+            Meant::ForeignReader => Some((owner + 1) % world.business.merchants.len()),
+            _ => Some(self.copy_at().unwrap_or(owner)),
+        }
+    }
+}
+
+/// Every visit of a civil day, ordered by time. `phones` are those of everybody who is on the road.
+pub(crate) fn of_day(world: &World, day: u32, phones: &[Phone]) -> Vec<Visit> {
     let mut visits = Vec::new();
-    for (index, merchant) in world.business.merchants.iter().enumerate() {
+    for (index, merchant) in world.business.merchants.iter().enumerate().filter(|(_, merchant)| merchant.is_open(day)) {
         let mut stream = streams::stream(world.seed, "customers", index as u64, u64::from(day));
         let mut free_us = vec![0; merchant.readers.len()];
         for at_us in merchants::customer_times(&mut stream, merchant.trade, day) {
@@ -164,32 +185,31 @@ pub(crate) fn of_day(world: &World, day: u32, on_the_road: &[(usize, Vec<Stopove
             free_us[counter] = at_us + SWIPE_US;
             let amount_minor = merchants::amount_minor(&mut stream, merchant.trade);
             let card = customer(world, &mut stream, index);
-            visits.push(visit(at_us, merchant.readers.start + counter, card, amount_minor, Meant::Ordinary, None));
+            visits.push(ordinary(at_us, merchant.readers.start + counter, card, amount_minor, merchant.place.at));
         }
     }
-    for (carrier, payments) in on_the_road {
-        let mut stream = streams::stream(world.seed, "road customers", *carrier as u64, u64::from(day));
-        let carrier = &world.business.carriers[*carrier];
-        for payment in payments {
+    for phone in phones {
+        let mut stream = streams::stream(world.seed, "road customers", phone.carrier() as u64, u64::from(day));
+        let carrier = &world.business.carriers[phone.carrier()];
+        for payment in &phone.shift().payments {
             let card = customer(world, &mut stream, carrier.merchant);
-            let (at_us, amount_minor) = (payment.at_us, payment.amount_minor);
-            visits.push(visit(at_us, carrier.reader, card, amount_minor, Meant::Ordinary, Some(payment.at)));
+            visits.push(ordinary(payment.at_us, carrier.reader, card, payment.amount_minor, payment.at));
         }
     }
     let mut stream = streams::stream(world.seed, "incidents", 0, u64::from(day));
     allot(world, &mut stream, &mut visits);
-    for _ in 0..=world.business.merchants.len() / 20 {
-        spree(world, &mut stream, day, &mut visits);
+    visits.sort_by_key(|visit| (visit.at_us, visit.reader));
+    scenarios::add(world, day, phones, &mut visits);
+    // Frauds come last, so that they change the numbers of nobody else.
+    for (number, visit) in (0..).zip(&mut visits) {
+        visit.number = (day, number);
     }
     visits.sort_by_key(|visit| (visit.at_us, visit.reader));
-    for (number, visit) in visits.iter_mut().enumerate() {
-        visit.number = (day, number as u64);
-    }
     visits
 }
 
-fn visit(at_us: i64, reader: usize, card: usize, amount_minor: i64, meant: Meant, place: Option<Point>) -> Visit {
-    Visit { at_us, reader, card, amount_minor, meant, place, number: (0, 0) }
+fn ordinary(at_us: i64, reader: usize, card: usize, amount_minor: i64, place: Point) -> Visit {
+    Visit { at_us, reader, card, amount_minor, meant: Meant::Ordinary, place, number: (0, 0), part: None }
 }
 
 /// Half of a merchant's customers are its regulars.
@@ -231,23 +251,6 @@ fn allot(world: &World, stream: &mut Stream, visits: &mut Vec<Visit>) {
     }
 }
 
-/// A thief uses a card that nobody misses yet, as often as he can at the shops around, within a quarter of an hour.
-fn spree(world: &World, stream: &mut Stream, day: u32, visits: &mut Vec<Visit>) {
-    let stays = |reader: &usize| {
-        let merchant = &world.business.merchants[world.business.readers[*reader].merchant];
-        matches!(merchant.trade, Trade::Cafe | Trade::CarWash)
-    };
-    let shops: Vec<usize> = (0..world.business.readers.len()).filter(stays).collect();
-    let card = world.cards.any(stream, CardKind::Ordinary);
-    let mut at_us = clock::midnight_us(day) + 11 * HOUR_US + stream.random_range(0..6 * HOUR_US);
-    for _ in 0..stream.random_range(4..=7) {
-        let reader = *streams::pick(stream, &shops);
-        let amount_minor = stream.random_range(20..=180) * 100;
-        visits.push(visit(at_us, reader, card, amount_minor, Meant::Spree, None));
-        at_us += MINUTE_US + stream.random_range(0..MINUTE_US);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,11 +261,12 @@ mod tests {
         let world = World::new(9, 3);
         for day in 0..3 {
             let visits = of_day(&world, day, &[]);
-            for (meant, _) in SHARES.into_iter().chain([(Meant::Spree, 0)]) {
+            for (meant, _) in SHARES {
                 assert!(visits.iter().any(|visit| visit.meant == meant), "{meant:?} on day {day}");
             }
             let ordinary = visits.iter().filter(|visit| visit.meant == Meant::Ordinary).count();
-            assert!(ordinary * 10 > visits.len() * 7, "{ordinary} of {}", visits.len());
+            let genuine = visits.iter().filter(|visit| visit.meant != Meant::Fraud).count();
+            assert!(ordinary * 10 > genuine * 7, "{ordinary} of {genuine}");
             assert!(visits.is_sorted_by_key(|visit| visit.at_us));
         }
     }

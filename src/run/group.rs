@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use authorize::AuthorizeUnit;
 use clap::ValueEnum;
+use decode::CatalogUnit;
 use decode::keys::KeyRing;
-use decode::{CatalogUnit, DecodeUnit};
 use lake::Lake;
 use log::group::{GroupError, GroupLog, TopicPartition};
 use log::kafka::{KafkaLog, Settings};
@@ -32,6 +31,7 @@ use crate::config::Config;
 use crate::failure::Failure;
 use crate::faults::Faults;
 use crate::ops::{self, MeasuredLog, Ops};
+use crate::scoring::{authorize_unit, decode_unit};
 use crate::wiring::{
     Company, LakeTables, Locks, StateBundles, StateSchemas, load_keys, on_threads, open_lake, start_runtime,
     stop_on_interrupt,
@@ -151,8 +151,8 @@ fn keys(job: &GroupJob<'_>) -> Result<KeyRing, Failure> {
 
 fn make(unit: UnitName, ring: Option<&Arc<KeyRing>>) -> Box<dyn Unit> {
     match unit {
-        UnitName::Decode => Box::new(DecodeUnit::new(ring.cloned().expect("the keys were loaded for decode"))),
-        UnitName::Authorize => Box::new(AuthorizeUnit::new()),
+        UnitName::Decode => Box::new(decode_unit(ring.cloned().expect("the keys were loaded for decode"))),
+        UnitName::Authorize => Box::new(authorize_unit()),
         _ => Box::new(TripsUnit::new()),
     }
 }

@@ -34,6 +34,7 @@ pub struct PlaceScore {
 #[derive(Deserialize)]
 struct Paid {
     payment_id: Option<String>,
+    meant: String,
     lat: Option<f64>,
     lon: Option<f64>,
 }
@@ -44,7 +45,9 @@ pub async fn of(session: &Session, truth: &Path) -> Result<Option<PlaceScore>, F
     if !path.is_file() {
         return Ok(None);
     }
-    let places = read::<Paid>(&path)?.into_iter().filter_map(|paid| {
+    // A thief who has the reader is not where the courier is.
+    let paid = read::<Paid>(&path)?.into_iter().filter(|paid| paid.meant != "fraud");
+    let places = paid.filter_map(|paid| {
         let place = Place { lat: paid.lat?, lon: paid.lon? };
         Some((paid.payment_id?, place))
     });

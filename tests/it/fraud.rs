@@ -2,3 +2,5 @@
 
 mod features;
 mod parity;
+mod replay;
+mod rules;

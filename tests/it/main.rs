@@ -16,6 +16,9 @@ mod payment_places;
 mod python;
 mod recorded;
 mod repository;
+// How the binary plugs scoring into its units: an audit folds with the same.
+#[path = "../../src/scoring.rs"]
+mod scoring;
 mod support;
 mod trips_command;
 mod trips_golden;

@@ -66,7 +66,7 @@ use text::Writer;
 use tree::Value;
 
 pub(crate) use lexer::Token;
-pub(crate) use vectors::Truth;
+pub(crate) use vectors::{Truth, Vector};
 
 pub use columns::{Columns, ColumnsRow, EvaluateError};
 pub use error::ParseError;
@@ -82,6 +82,9 @@ pub const DEPTH_MAX: usize = 100;
 /// Most values of one `in (...)`: more are a list.
 pub const LIST_VALUES_MAX: usize = 1_000;
 
+/// Most errors of a text that are said: each unknown name is compared with all that are known.
+pub const ERRORS_MAX: usize = 100;
+
 /// An expression that was parsed, with types that fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expression {
@@ -93,7 +96,7 @@ impl Expression {
     ///
     /// # Errors
     /// Everything that is wrong with it: where its grammar is broken the first such place, else all unknown names and
-    /// all types that do not fit.
+    /// all types that do not fit; at most [`ERRORS_MAX`].
     pub fn parse(text: &str, fields: &Fields, lists: &Lists) -> Result<Self, Vec<ParseError>> {
         if text.len() > TEXT_BYTES_MAX {
             let message = format!("this is longer than {TEXT_BYTES_MAX} bytes");
@@ -102,6 +105,7 @@ impl Expression {
         let syntax = whole(text).map_err(|error| vec![error])?;
         let mut errors = Vec::new();
         let value = Checker { fields, lists, errors: &mut errors }.value(&syntax);
+        errors.truncate(ERRORS_MAX);
         value.filter(|_| errors.is_empty()).map(|value| Self { value }).ok_or(errors)
     }
 

@@ -12,7 +12,7 @@ use crate::expression::tree::{Condition, Operands};
 use crate::expression::uses::Uses;
 use crate::fields::Fields;
 use crate::lists::Lists;
-use crate::rules::{BUCKETS, Class, Rule, RuleSet};
+use crate::rules::{Class, Rule, RuleSet};
 
 /// Something that is hardly meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Finding {
         /// Name of the rule that allows.
         allow: String,
     },
-    /// A part of a rule's condition is the same for every payment in which nothing is missing.
+    /// A part of a rule's condition is the same for every payment for which it is not missing.
     Constant {
         /// Name of the rule.
         rule: String,
@@ -73,8 +73,11 @@ impl fmt::Display for Finding {
                 write!(formatter, "rule {rule} never decides: rule {allow} allows under the same condition")
             }
             Self::Constant { rule, part, value, .. } => {
-                let value = value.map_or("missing".to_string(), |value| value.to_string());
-                write!(formatter, "rule {rule}: `{part}` is {value} for every payment in which nothing is missing")
+                write!(formatter, "rule {rule}: `{part}` is ")?;
+                match value {
+                    Some(value) => write!(formatter, "{value} wherever it is not missing"),
+                    None => formatter.write_str("missing for every payment"),
+                }
             }
             Self::UnusedList { list } => write!(formatter, "no rule looks into list {list}"),
         }
@@ -108,7 +111,7 @@ pub fn lint(rules: &RuleSet, lists: &Lists) -> Vec<Finding> {
 
 /// Whether one rule fires wherever another does.
 fn covers(one: &Rule, other: &Rule) -> bool {
-    one.rollout() == BUCKETS && (one.missing_fires() || !other.missing_fires()) && one.tree() == other.tree()
+    one.is_for_all_cards() && (one.missing_fires() || !other.missing_fires()) && one.tree() == other.tree()
 }
 
 /// The largest parts of a condition that are the same for every payment.

@@ -36,6 +36,7 @@ mod parse;
 use std::fmt;
 use std::ops::Range;
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::expression::text::Writer;
@@ -45,6 +46,8 @@ use crate::expression::{ParseError, Row};
 use crate::fields::{Field, Fields};
 use crate::lists::Lists;
 
+pub use crate::expression::ERRORS_MAX;
+pub(crate) use evaluate::Fired;
 pub use evaluate::{Verdict, Verdicts};
 
 /// Most rules of a set. Tools of the field stop at some hundred.
@@ -53,14 +56,12 @@ pub const RULES_MAX: usize = 1_000;
 /// Longest text of a rule file, bytes: a thousand rules of a page each.
 pub const RULES_BYTES_MAX: usize = 1024 * 1024;
 
-/// Most errors of a file that are said.
-pub const ERRORS_MAX: usize = 100;
-
 /// Buckets of cards: a share has two digits behind its point.
 pub(crate) const BUCKETS: u16 = 10_000;
 
 /// What a rule says about a payment, in the order in which classes decide.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Class {
     /// It goes through, whatever rules of other classes say.
     Allow,
@@ -71,7 +72,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// All of them; the first of which a rule fires decides.
+    /// All of them, each at the place of its own number; the first of which a rule fires decides.
     pub const ALL: [Self; 3] = [Self::Allow, Self::Block, Self::Review];
 
     /// As it is written.
@@ -150,13 +151,25 @@ impl Rule {
         Writer::filled(&self.condition, row)
     }
 
+    /// Whether its condition reads a field.
+    pub fn reads(&self, field: &Field) -> bool {
+        let mut uses = Uses::default();
+        uses.condition(&self.condition);
+        uses.fields().contains(field)
+    }
+
     pub(crate) fn tree(&self) -> &Condition {
         &self.condition
     }
 
+    /// Whether its rollout is that of every card.
+    pub(crate) fn is_for_all_cards(&self) -> bool {
+        self.rollout == BUCKETS
+    }
+
     /// Whether a card lies in its rollout.
     fn is_rolled_out_to(&self, token: Option<&str>) -> bool {
-        self.rollout == BUCKETS || token.is_some_and(|token| bucket(&self.name, token) < self.rollout)
+        self.is_for_all_cards() || token.is_some_and(|token| bucket(&self.name, token) < self.rollout)
     }
 }
 
@@ -186,11 +199,19 @@ impl RuleSet {
     /// and types that do not fit where its grammar is right; at most [`ERRORS_MAX`].
     pub fn parse(text: &str, fields: &Fields, lists: &Lists) -> Result<Self, Vec<ParseError>> {
         let rules = parse::rules(text, fields, lists)?;
-        let card = fields.card().filter(|_| rules.iter().any(|rule| rule.rollout < BUCKETS)).cloned();
+        let card = fields.card().filter(|_| rules.iter().any(|rule| !rule.is_for_all_cards())).cloned();
         let mut uses = Uses::default();
         rules.iter().for_each(|rule| uses.condition(&rule.condition));
         card.iter().for_each(|card| uses.field(card));
         Ok(Self { rules, identity: hex::encode(Sha256::digest(text)), fields: uses.fields(), card })
+    }
+
+    /// The same rules, each for all cards. Identity and fields stay those of the text.
+    #[must_use]
+    pub fn at_full_rollout(&self) -> Self {
+        let mut all = self.clone();
+        all.rules.iter_mut().for_each(|rule| rule.rollout = BUCKETS);
+        all
     }
 
     /// Its rules in the order of the file.
@@ -210,4 +231,4 @@ impl RuleSet {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

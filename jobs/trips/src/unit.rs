@@ -163,6 +163,7 @@ fn fix_tables() -> Vec<OutputSpec> {
 fn refuse(control: &Control) -> Result<(), UnitError> {
     let what = match &control.change {
         ControlChange::Bundle { hash, .. } => format!("bundle {}", hash.to_hex()),
+        ControlChange::Rules { hash, .. } => format!("rules {}", hash.to_hex()),
         ControlChange::Key { kind, id, .. } => format!("{kind} {id}"),
     };
     let reason = "trips has no use for it; address the control record to decode or authorize".to_string();

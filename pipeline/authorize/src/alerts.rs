@@ -7,12 +7,12 @@ use schemas::money::{Currency, Money};
 use schemas::reasons::Reason;
 use serde::{Deserialize, Serialize};
 
-use crate::columns::Record;
+use crate::columns::{Kind, Record};
 use crate::in_force::{DAY_US, SECOND_US};
 use crate::payment::{long_hash, short_hash};
 
-/// Findings that alert. A payment remembers by place which ones it has written, so there are at most eight.
-pub(crate) const ALERTING: [Reason; 7] = [
+/// Findings that alert.
+pub(crate) const ALERTING: [Reason; 9] = [
     Reason::DuplicateStan,
     Reason::ReaderOfOtherMerchant,
     Reason::ReplayedCounter,
@@ -20,7 +20,16 @@ pub(crate) const ALERTING: [Reason; 7] = [
     Reason::LostCard,
     Reason::StolenCard,
     Reason::LooksDuplicate,
+    Reason::RiskBlocked,
+    Reason::RiskReview,
 ];
+
+/// The bit by which a payment remembers that it has written this alert. There are eight: the rules say one thing of two.
+pub(crate) fn bit(place: usize) -> u8 {
+    1 << place.min(u8::BITS as usize - 1)
+}
+
+const _: () = assert!(ALERTING.len() <= u8::BITS as usize + 1, "a payment remembers its alerts in one byte");
 
 /// An alert joins its group at most so long after the previous one: half an hour, microseconds.
 const QUIET_US_MAX: i64 = 30 * 60 * SECOND_US;
@@ -149,6 +158,13 @@ pub(crate) fn sentence(reason: Reason, record: &Record<'_>, apart_us: i64) -> St
         Reason::LostCard => format!("A card reported lost was swiped at {merchant} for {amount}."),
         Reason::StolenCard => format!("A card reported stolen was swiped at {merchant} for {amount}."),
         Reason::LooksDuplicate => format!("The same card paid {amount} at {merchant} twice within {within} s."),
+        Reason::RiskBlocked | Reason::RiskReview => {
+            let seen = record.judgement.map_or("The rules found something", |judgement| judgement.sentence.as_str());
+            match record.kind {
+                Kind::Refund => format!("{seen}; now {amount} are given back by {merchant}."),
+                _ => format!("{seen}; now {amount} at {merchant}."),
+            }
+        }
         other => other.sentence().into(),
     }
 }

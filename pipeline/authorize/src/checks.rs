@@ -10,6 +10,7 @@ use crate::columns::Record;
 use crate::in_force::{InForce, Rules};
 use crate::memory::Memory;
 use crate::payment::{ksn_hash, merchant_hash};
+use crate::scorer::Outcome;
 
 /// What is known about a swipe after its checks.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +33,7 @@ pub(crate) fn check(
 ) -> Seen {
     let mut seen = Seen { findings: record.findings, ksn_shown_us: None, lookalike_us: None };
     identity.into_iter().for_each(|reason| seen.findings.insert(reason));
+    risk(record).into_iter().for_each(|reason| seen.findings.insert(reason));
     let findings = &mut seen.findings;
     if record.chip_capable {
         findings.insert(Reason::ChipFallback);
@@ -66,6 +68,14 @@ pub(crate) fn check(
         }
     }
     seen
+}
+
+/// What the risk team's rules find.
+pub(crate) fn risk(record: &Record<'_>) -> Option<Reason> {
+    record.judgement.and_then(|judgement| judgement.outcome).map(|outcome| match outcome {
+        Outcome::Block => Reason::RiskBlocked,
+        Outcome::Review => Reason::RiskReview,
+    })
 }
 
 /// The card's limits over the 24 hours that end with this swipe.

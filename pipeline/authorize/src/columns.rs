@@ -11,6 +11,7 @@ use schemas::reasons::Reason;
 use schemas::topics::kind;
 
 use crate::error::Error;
+use crate::scorer::Judgement;
 
 /// Last microsecond of the year 9999: no later time can be printed.
 const TIME_US_MAX: i64 = 253_402_300_799_999_999;
@@ -73,6 +74,8 @@ pub(crate) struct Record<'a> {
     pub(crate) received_at_us: i64,
     /// The log's own timestamp, microseconds UTC.
     pub(crate) ingest_time_us: i64,
+    /// What the scorer says about it.
+    pub(crate) judgement: Option<&'a Judgement>,
 }
 
 /// Why a row makes no sense: reason and detail of its dead letter.
@@ -188,6 +191,7 @@ impl<'a> Columns<'a> {
             origin,
             received_at_us,
             ingest_time_us: self.ingest_time.value(row),
+            judgement: None,
         })
     }
 

@@ -32,6 +32,12 @@ pub enum Error {
         /// What was found, without card data.
         found: String,
     },
+    /// The scorer refuses rows or its state: an error of the code or of its wiring. Stop.
+    #[error("the scorer fails: {reason}")]
+    Scorer {
+        /// What it says.
+        reason: String,
+    },
     /// A bundle or key that is in force cannot be used here. Stop and publish a usable one.
     #[error("{what} cannot be used: {reason}")]
     NotLoadable {

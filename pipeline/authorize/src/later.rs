@@ -7,6 +7,7 @@ use schemas::money::Currency;
 use schemas::reasons::Reason;
 
 use crate::answer;
+use crate::checks::risk;
 use crate::columns::{Kind, Record};
 use crate::error::Error;
 use crate::machine::{Event, MoneyEffect, State, Transition, next};
@@ -58,6 +59,7 @@ fn check(record: &Record<'_>, payment: &Payment) -> Findings {
     match record.kind {
         Kind::Signature if !record.signed => findings.insert(Reason::FormatError),
         Kind::Refund => {
+            risk(record).into_iter().for_each(|reason| findings.insert(reason));
             if record.amount_minor.is_none_or(|amount| amount < 1) {
                 findings.insert(Reason::InvalidAmount);
             }
@@ -133,7 +135,7 @@ impl AuthorizeUnit {
             rows.decision(&decision, &decision.answer());
             return Ok(());
         };
-        let mut findings = check(record, payment);
+        let (mut findings, token) = (check(record, payment), payment.core.token);
         let step = event(record, payment).map(|event| next(payment.core.state, event));
         if let Some(Err(reason)) = step {
             findings.insert(reason);
@@ -143,6 +145,7 @@ impl AuthorizeUnit {
             Some(Ok(transition)) => self.take(record, id, transition, findings, rows)?,
             _ => rows.label(id, record.label.unwrap_or_default(), record.label_source, record),
         }
+        self.alert_refund(record, id, token, rows);
         Ok(())
     }
 
@@ -210,6 +213,7 @@ impl AuthorizeUnit {
             decode_bundle: None,
             origin: payment.core.origin,
             received_at_us: deadline_us,
+            judgement: None,
             ..*record
         };
         let decision = Decision {

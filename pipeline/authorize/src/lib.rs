@@ -20,6 +20,7 @@ pub mod machine;
 mod memory;
 mod payment;
 mod rows;
+mod scorer;
 mod swipe;
 #[cfg(test)]
 mod testing;
@@ -27,4 +28,5 @@ mod unit;
 
 pub use error::Error;
 pub use ledger::Totals;
+pub use scorer::{Judgement, Outcome, Scorer};
 pub use unit::AuthorizeUnit;

@@ -40,7 +40,7 @@ pub(crate) fn ksn_hash(token: CardToken, ksn: &str) -> u64 {
     short_hash(&[b"ksn", &token.0, ksn.as_bytes()])
 }
 
-/// The answer that stands about a payment: approved, or the reason with this place in [`Reason::ALL`], from 1.
+/// The answer that stands about a payment: approved, or the reason with this number, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Standing(u8);
 
@@ -54,7 +54,7 @@ impl Standing {
 
     /// The reason; none for an approval.
     pub(crate) fn reason(self) -> Option<Reason> {
-        Reason::ALL.get(usize::from(self.0).checked_sub(1)?).copied()
+        Reason::ALL.into_iter().find(|reason| Some(*reason as u8) == self.0.checked_sub(1))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
+    ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -17,6 +17,7 @@ use crate::answer::{self, Answer};
 use crate::columns::{Record, Senseless};
 use crate::error::{Error, UNIT};
 use crate::machine::State;
+use crate::scorer::Judgement;
 
 const DECISIONS: &str = "decisions";
 const ALERTS: &str = "alerts";
@@ -70,6 +71,8 @@ pub(crate) struct Decision<'a> {
     pub(crate) origin: u16,
     pub(crate) event_time_us: i64,
     pub(crate) ingest_time_us: i64,
+    /// Of a swipe or a refund.
+    pub(crate) judgement: Option<&'a Judgement>,
 }
 
 impl<'a> Decision<'a> {
@@ -98,6 +101,7 @@ impl<'a> Decision<'a> {
             origin: record.origin,
             event_time_us: record.received_at_us,
             ingest_time_us: record.ingest_time_us,
+            judgement: record.judgement,
         }
     }
 
@@ -126,6 +130,22 @@ pub(crate) struct Alert<'a> {
     pub(crate) group_id: [u8; 16],
     pub(crate) group_number: i32,
     pub(crate) sentence: &'a str,
+}
+
+fn texts() -> ListBuilder<StringBuilder> {
+    ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false))
+}
+
+/// Texts of a row; null where nothing was said.
+fn append_texts(builder: &mut ListBuilder<StringBuilder>, texts: Option<&Vec<String>>) {
+    texts.into_iter().flatten().for_each(|text| builder.values().append_value(text));
+    builder.append(texts.is_some());
+}
+
+/// Hashes of what is in force.
+struct Bundles {
+    authorize: Option<String>,
+    rules: Option<String>,
 }
 
 fn times() -> TimestampMicrosecondBuilder {
@@ -183,6 +203,11 @@ struct DecisionColumns {
     signature_deadline: TimestampMicrosecondBuilder,
     decode_bundle: StringBuilder,
     authorize_bundle: StringBuilder,
+    rules_bundle: StringBuilder,
+    score: Float64Builder,
+    features: ListBuilder<StringBuilder>,
+    fired_rules: ListBuilder<StringBuilder>,
+    contributions: ListBuilder<StringBuilder>,
     origin_partition: Int32Builder,
     event_time: TimestampMicrosecondBuilder,
     ingest_time: TimestampMicrosecondBuilder,
@@ -202,7 +227,7 @@ impl Default for DecisionColumns {
             state: StringBuilder::new(),
             response_code: StringBuilder::new(),
             reason: StringBuilder::new(),
-            findings: ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false)),
+            findings: texts(),
             amount_minor: Int64Builder::new(),
             currency: StringBuilder::new(),
             held_minor: Int64Builder::new(),
@@ -213,6 +238,11 @@ impl Default for DecisionColumns {
             signature_deadline: times(),
             decode_bundle: StringBuilder::new(),
             authorize_bundle: StringBuilder::new(),
+            rules_bundle: StringBuilder::new(),
+            score: Float64Builder::new(),
+            features: texts(),
+            fired_rules: texts(),
+            contributions: texts(),
             origin_partition: Int32Builder::new(),
             event_time: times(),
             ingest_time: times(),
@@ -221,7 +251,7 @@ impl Default for DecisionColumns {
 }
 
 impl DecisionColumns {
-    fn push(&mut self, decision: &Decision<'_>, answer: &str, authorize_bundle: Option<&str>) {
+    fn push(&mut self, decision: &Decision<'_>, answer: &str, bundles: &Bundles) {
         self.payment_id.append_option(decision.payment_id.map(PaymentId::to_hex));
         self.kind.append_value(decision.kind);
         self.repeat.append_value(decision.repeat);
@@ -246,7 +276,12 @@ impl DecisionColumns {
         self.answer.append_value(answer);
         self.signature_deadline.append_option(decision.deadline_us);
         self.decode_bundle.append_option(decision.decode_bundle);
-        self.authorize_bundle.append_option(authorize_bundle);
+        self.authorize_bundle.append_option(bundles.authorize.as_deref());
+        self.rules_bundle.append_option(decision.judgement.and(bundles.rules.as_deref()));
+        self.score.append_option(decision.judgement.and_then(|judgement| judgement.score));
+        append_texts(&mut self.features, decision.judgement.map(|judgement| &judgement.features));
+        append_texts(&mut self.fired_rules, decision.judgement.map(|judgement| &judgement.fired));
+        append_texts(&mut self.contributions, decision.judgement.map(|judgement| &judgement.contributions));
         self.origin_partition.append_value(i32::from(decision.origin));
         self.event_time.append_value(decision.event_time_us);
         self.ingest_time.append_value(decision.ingest_time_us);
@@ -280,6 +315,11 @@ impl DecisionColumns {
             Arc::new(self.origin_partition.finish()),
             Arc::new(self.event_time.finish()),
             Arc::new(self.ingest_time.finish()),
+            Arc::new(self.rules_bundle.finish()),
+            Arc::new(self.score.finish()),
+            Arc::new(self.features.finish()),
+            Arc::new(self.fired_rules.finish()),
+            Arc::new(self.contributions.finish()),
         ]
     }
 }
@@ -340,7 +380,7 @@ impl SmallColumns {
 /// The rows of one batch.
 pub(crate) struct Rows {
     offset: i64,
-    authorize_bundle: Option<String>,
+    bundles: Bundles,
     decisions: Table<DecisionColumns>,
     alerts: Table<SmallColumns>,
     labels: Table<SmallColumns>,
@@ -348,11 +388,11 @@ pub(crate) struct Rows {
 }
 
 impl Rows {
-    /// No rows yet; decisions will quote this bundle.
-    pub(crate) fn new(authorize_bundle: Option<String>) -> Self {
+    /// No rows yet; decisions will quote these bundles.
+    pub(crate) fn new(authorize_bundle: Option<String>, rules_bundle: Option<String>) -> Self {
         Self {
             offset: 0,
-            authorize_bundle,
+            bundles: Bundles { authorize: authorize_bundle, rules: rules_bundle },
             decisions: Table::new(DECISIONS),
             alerts: Table::new(ALERTS),
             labels: Table::new(LABELS),
@@ -368,7 +408,7 @@ impl Rows {
     /// A decision with its answer.
     pub(crate) fn decision(&mut self, decision: &Decision<'_>, answer: &str) {
         self.decisions.offsets.push(self.offset);
-        self.decisions.columns.push(decision, answer, self.authorize_bundle.as_deref());
+        self.decisions.columns.push(decision, answer, &self.bundles);
     }
 
     /// An alert.

@@ -2,13 +2,13 @@
 //! A retransmission gets the stored answer.
 
 use schemas::findings::Findings;
-use schemas::ids::PaymentId;
+use schemas::ids::{CardToken, PaymentId};
 use schemas::money::Currency;
 use schemas::reasons::Reason;
 
-use crate::alerts::{ALERTING, Subject, sentence};
+use crate::alerts::{ALERTING, Group, Subject, bit, sentence};
 use crate::answer;
-use crate::checks::{self, Seen};
+use crate::checks::{self, Seen, risk};
 use crate::columns::Record;
 use crate::error::Error;
 use crate::in_force::Rules;
@@ -16,8 +16,6 @@ use crate::machine::State;
 use crate::payment::{Core, Detail, Payment, Standing, ksn_hash, long_hash, merchant_hash};
 use crate::rows::{Alert, Decision, Rows, kind};
 use crate::unit::AuthorizeUnit;
-
-const _: () = assert!(ALERTING.len() <= u8::BITS as usize, "a payment remembers its alerts in one byte");
 
 impl AuthorizeUnit {
     /// Decides a swipe. One whose identity is known already asks again with other content: it is refused and the
@@ -62,6 +60,21 @@ impl AuthorizeUnit {
         Ok(())
     }
 
+    /// Alerts for what the rules find about a refund, each by itself. The card is the payment's.
+    pub(crate) fn alert_refund(
+        &mut self,
+        record: &Record<'_>,
+        id: PaymentId,
+        token: Option<CardToken>,
+        rows: &mut Rows,
+    ) {
+        let Some(reason) = risk(record) else { return };
+        let record = Record { token, ..*record };
+        let refund = long_hash(&[b"refund", &id.0, &record.received_at_us.to_be_bytes()]);
+        let group = self.memory.groups.join(Subject::of(&record), record.received_at_us, &refund);
+        write(reason, &record, group, &refund, 0, rows);
+    }
+
     /// Gives the stored answer again, or says that it is not known any more.
     pub(crate) fn repeat(&mut self, record: &Record<'_>, rows: &mut Rows) {
         let rules = self.rules();
@@ -98,7 +111,7 @@ impl AuthorizeUnit {
                 continue;
             }
             let remembered = record.payment_id.filter(|_| !seen.findings.contains(Reason::CapacityReached));
-            if remembered.is_some_and(|id| !self.memory.mark_alerted(id, 1 << place)) {
+            if remembered.is_some_and(|id| !self.memory.mark_alerted(id, bit(place))) {
                 continue;
             }
             let payment = alerting_payment(record);
@@ -109,16 +122,21 @@ impl AuthorizeUnit {
                 _ => None,
             };
             let apart_us = record.received_at_us - other_us.unwrap_or(record.received_at_us);
-            rows.alert(&Alert {
-                alert_id: long_hash(&[b"alert", &payment, reason.name().as_bytes()]),
-                record,
-                reason,
-                group_id: group.id,
-                group_number: group.number,
-                sentence: &sentence(reason, record, apart_us),
-            });
+            write(reason, record, group, &payment, apart_us, rows);
         }
     }
+}
+
+/// Writes an alert about what `name` names.
+fn write(reason: Reason, record: &Record<'_>, group: Group, name: &[u8; 16], apart_us: i64, rows: &mut Rows) {
+    rows.alert(&Alert {
+        alert_id: long_hash(&[b"alert", name, reason.name().as_bytes()]),
+        record,
+        reason,
+        group_id: group.id,
+        group_number: group.number,
+        sentence: &sentence(reason, record, apart_us),
+    });
 }
 
 /// What names the payment in an alert's identity: its identity, or for a swipe without one what makes it unlike others.

@@ -42,7 +42,7 @@ impl Unit for CatalogUnit {
             ControlChange::Bundle { hash, content } => {
                 bundle_rows::write(&InForce::read(*hash, content)?, control, outputs)
             }
-            ControlChange::Key { .. } => Ok(()),
+            ControlChange::Rules { .. } | ControlChange::Key { .. } => Ok(()),
         }
     }
 

@@ -6,7 +6,8 @@
 use std::borrow::Cow;
 
 use arrow::array::{
-    Array, BinaryArray, Int32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, BinaryArray, Float64Array, Int32Array, Int64Array, PrimitiveArray, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
 };
 use arrow::datatypes::ArrowPrimitiveType;
 use schemas::findings::Findings;
@@ -86,6 +87,8 @@ pub(crate) struct Record<'a> {
     pub(crate) signature_sha256: Option<&'a str>,
     pub(crate) label: Option<&'a str>,
     pub(crate) label_source: Option<&'a str>,
+    /// Where the phone was: latitude and longitude, WGS84 degrees; missing where they cannot be.
+    pub(crate) place: Option<(f64, f64)>,
     /// Columns that the log's reader could not read.
     pub(crate) malformed: Option<&'a str>,
     /// A format error where a text is out of bounds or a column malformed.
@@ -121,6 +124,8 @@ pub(crate) struct Columns<'a> {
     signature_sha256: &'a StringArray,
     label: &'a StringArray,
     label_source: &'a StringArray,
+    lat: &'a Float64Array,
+    lon: &'a Float64Array,
     malformed: &'a StringArray,
 }
 
@@ -163,6 +168,8 @@ impl<'a> Columns<'a> {
             signature_sha256: column(rows, "signature_sha256")?,
             label: column(rows, "label")?,
             label_source: column(rows, "label_source")?,
+            lat: column(rows, "lat")?,
+            lon: column(rows, "lon")?,
             malformed: column(rows, MALFORMED)?,
         })
     }
@@ -205,6 +212,7 @@ impl<'a> Columns<'a> {
             stan: number(self.stan, row),
             terminal_time_us: number(self.terminal_time, row).filter(is_time),
             amount_minor: number(self.amount_minor, row),
+            place: self.place(row).filter(|_| kind == Kind::Swipe),
             malformed,
             ..Record::of(kind, received_at_us)
         };
@@ -212,6 +220,12 @@ impl<'a> Columns<'a> {
         record.findings.insert_if(malformed.is_some() || has_strange_time, Reason::FormatError);
         self.read_texts(row, &mut record);
         Ok(record)
+    }
+
+    /// What is no place on earth is no reason to refuse a payment.
+    fn place(&self, row: usize) -> Option<(f64, f64)> {
+        let (lat, lon) = (number(self.lat, row)?, number(self.lon, row)?);
+        ((-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon)).then_some((lat, lon))
     }
 
     fn sender(&self, row: usize) -> Option<Sender<'a>> {
@@ -275,6 +289,7 @@ impl Record<'_> {
             signature_sha256: None,
             label: None,
             label_source: None,
+            place: None,
             malformed: None,
             findings: Findings::default(),
         }

@@ -30,8 +30,10 @@ mod state;
 mod testing;
 pub mod track;
 mod unit;
+mod windows;
 
 pub use catalog::CatalogUnit;
 pub use error::{KeyError, OpenError};
 pub use open::{HolderName, OpenedFrame, open_frame};
 pub use unit::DecodeUnit;
+pub use windows::MerchantWindows;

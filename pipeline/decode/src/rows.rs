@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, BooleanBuilder, Int32Array, Int32Builder, Int64Builder, ListBuilder, RecordBatch,
-    StringArray, StringBuilder, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanArray, BooleanBuilder, Float64Builder, Int32Array, Int32Builder, Int64Builder, ListBuilder,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, SchemaRef};
@@ -19,6 +19,7 @@ use crate::checks::{NamePresence, Seen};
 use crate::columns::{Kind, Record, Senseless};
 use crate::dukpt::Ksn;
 use crate::error::{UNIT, internal};
+use crate::windows::MerchantWindows;
 
 const PAYMENTS: &str = "payments";
 const TO_AUTHORIZE: &str = "to_authorize";
@@ -102,6 +103,8 @@ struct PaymentColumns {
     label_source: StringBuilder,
     decode_bundle: StringBuilder,
     key_set: StringBuilder,
+    lat: Float64Builder,
+    lon: Float64Builder,
     received_at: TimestampMicrosecondBuilder,
 }
 
@@ -134,6 +137,8 @@ impl Default for PaymentColumns {
             label_source: StringBuilder::new(),
             decode_bundle: StringBuilder::new(),
             key_set: StringBuilder::new(),
+            lat: Float64Builder::new(),
+            lon: Float64Builder::new(),
             received_at: times(),
         }
     }
@@ -154,6 +159,9 @@ impl PaymentColumns {
         self.signature_sha256.append_option(said.and_then(|record| record.signature_sha256));
         self.label.append_option(said.and_then(|record| record.label));
         self.label_source.append_option(said.and_then(|record| record.label_source));
+        let (lat, lon) = said.and_then(|record| record.place).unzip();
+        self.lat.append_option(lat);
+        self.lon.append_option(lon);
         self.received_at.append_value(record.received_at_us);
     }
 
@@ -232,7 +240,10 @@ impl PaymentColumns {
             Arc::new(self.key_set.finish()),
             Arc::new(Int32Array::from_value(partition.0, received_at.len())),
             received_at.clone(),
-            received_at,
+            received_at.clone(),
+            Arc::new(self.lat.finish()),
+            Arc::new(self.lon.finish()),
+            new_null_array(&topics::text_list(), received_at.len()),
         ]
     }
 }
@@ -296,13 +307,23 @@ impl Rows {
     }
 
     /// Appends one output for each kind of row that there is.
-    pub(crate) fn finish(self, partition: Partition, outputs: &mut Vec<Output>) -> Result<(), UnitError> {
+    /// The windows' values go with the payments.
+    pub(crate) fn finish(
+        self,
+        partition: Partition,
+        windows: Option<&mut (dyn MerchantWindows + 'static)>,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), UnitError> {
         let Self {
             payment_offsets, payments, letter_offsets, letter_reasons, mut letter_details, letter_times, ..
         } = self;
         if !payment_offsets.is_empty() {
             let columns = payments.into_arrays(partition);
-            let all = output(TO_AUTHORIZE, topics::payments(), columns, payment_offsets)?;
+            let mut all = output(TO_AUTHORIZE, topics::payments(), columns, payment_offsets)?;
+            if let Some(windows) = windows {
+                let values = windows.values(&all.rows).map_err(internal)?;
+                all.rows = with_column(&all.rows, "windows", values)?;
+            }
             outputs.extend(without_ticks(&all)?);
             outputs.push(all);
         }
@@ -321,6 +342,15 @@ impl Rows {
         }
         Ok(())
     }
+}
+
+/// The rows with another column of this name.
+fn with_column(rows: &RecordBatch, name: &str, column: ArrayRef) -> Result<RecordBatch, UnitError> {
+    let misfit = |error| internal(format!("column {name} does not fit its schema: {error}"));
+    let place = rows.schema().index_of(name).map_err(misfit)?;
+    let mut columns = rows.columns().to_vec();
+    columns[place] = column;
+    RecordBatch::try_new(rows.schema(), columns).map_err(misfit)
 }
 
 /// The table's rows; nothing where there are only ticks.

@@ -12,33 +12,42 @@
 use std::sync::Arc;
 
 use schemas::ids::ContentHash;
+use schemas::parts;
 use schemas::reasons::Reason;
 use schemas::unit::{BundleSource, Control, ControlChange, Input, Output, OutputSpec, Unit, UnitError};
 
 use crate::bundle_rows;
 use crate::checks::{Against, check};
 use crate::columns::{Columns, Kind, Record, Sender};
-use crate::error::{UNIT, not_loadable};
+use crate::error::{UNIT, internal, not_loadable};
 use crate::in_force::InForce;
 use crate::keys::KeyRing;
 use crate::memory::{Standing, SwipeKey};
 use crate::rows::{self, Found, Rows};
 use crate::state::State;
+use crate::windows::MerchantWindows;
 
 /// Raised whenever the same log would give other rows or another state.
-const LOGIC_VERSION: u32 = 1;
+const LOGIC_VERSION: u32 = 2;
 
 /// The merchant's side of one partition of the transactions log.
 pub struct DecodeUnit {
     ring: Arc<KeyRing>,
     in_force: Option<InForce>,
+    windows: Option<Box<dyn MerchantWindows>>,
     state: State,
 }
 
 impl DecodeUnit {
     /// A unit that has read nothing. Which keys of the ring are in force is said by control records.
     pub fn new(ring: impl Into<Arc<KeyRing>>) -> Self {
-        Self { ring: ring.into(), in_force: None, state: State::default() }
+        Self { ring: ring.into(), in_force: None, windows: None, state: State::default() }
+    }
+
+    /// The same with windows of the merchant's side.
+    pub fn with_windows(mut self, windows: Box<dyn MerchantWindows>) -> Self {
+        self.windows = Some(windows);
+        self
     }
 
     fn record(&mut self, record: &Record<'_>, rows: &mut Rows) {
@@ -52,7 +61,7 @@ impl DecodeUnit {
 
     /// Checks a swipe once. The same swipe again gets the same row, and nothing moves.
     fn swipe(&mut self, record: &Record<'_>, sender: &Sender<'_>, rows: &mut Rows) {
-        let Self { ring, in_force, state: State { keys, guards, days, memory, .. } } = self;
+        let Self { ring, in_force, state: State { keys, guards, days, memory, .. }, .. } = self;
         let key = SwipeKey::of(record, sender);
         let mut findings = record.findings;
         match memory.standing(key, record.received_at_us) {
@@ -128,7 +137,7 @@ impl Unit for DecodeUnit {
                 Err(why) => rows.dead_letter(&why, received_at_us),
             }
         }
-        rows.finish(input.partition, outputs)
+        rows.finish(input.partition, self.windows.as_deref_mut(), outputs)
     }
 
     fn control(&mut self, control: &Control, outputs: &mut Vec<Output>) -> Result<(), UnitError> {
@@ -141,6 +150,12 @@ impl Unit for DecodeUnit {
                 self.state.bundle = Some(*hash);
                 self.in_force = Some(in_force);
             }
+            ControlChange::Rules { hash, content } => {
+                let fail = |reason| not_loadable(format!("rules {}", hash.to_hex()), reason);
+                let windows = self.windows.as_mut();
+                let windows = windows.ok_or_else(|| fail("this program was built without windows".to_string()))?;
+                windows.accept(*hash, content, control.received_at_us).map_err(fail)?;
+            }
             ControlChange::Key { kind, id, check_value } => {
                 self.state.keys.accept(&self.ring, kind, id, check_value)?;
             }
@@ -149,10 +164,12 @@ impl Unit for DecodeUnit {
     }
 
     fn save(&self) -> Result<Vec<u8>, UnitError> {
-        self.state.save()
+        let windows = self.windows.as_ref().map_or(Ok(Vec::new()), |windows| windows.save()).map_err(internal)?;
+        Ok(parts::joined(self.state.save()?, &windows))
     }
 
     fn restore(&mut self, state: &[u8], bundles: &dyn BundleSource) -> Result<(), UnitError> {
+        let (state, windows) = parts::parted(state);
         let state = State::restore(state)?;
         state.keys.check(&self.ring)?;
         let read = |hash: ContentHash| {
@@ -164,6 +181,9 @@ impl Unit for DecodeUnit {
             InForce::read(hash, &content)
         };
         self.in_force = state.bundle.map(read).transpose()?;
+        if let Some(own) = &mut self.windows {
+            own.restore(windows, bundles).map_err(|reason| not_loadable("the rules in force", reason))?;
+        }
         self.state = state;
         Ok(())
     }

@@ -192,6 +192,7 @@ impl Chain {
         };
         let change = match named {
             Named::Bundle(hash) => ControlChange::Bundle { hash, content: load(offset, hash, bundles)? },
+            Named::Rules(hash) => ControlChange::Rules { hash, content: load(offset, hash, bundles)? },
             Named::Key(change) => change,
         };
         let control = Control { offset, received_at_us: record.received_at_us, change };
@@ -238,6 +239,7 @@ impl<'a> ControlRecord<'a> {
         };
         match (self.change_type?, self.id, self.hash?) {
             ("bundle", _, hash) => ContentHash::from_hex(hash).map(Named::Bundle),
+            ("rules", _, hash) => ContentHash::from_hex(hash).map(Named::Rules),
             (kind @ ("key_set" | "token_key" | "routing_key"), Some(id), check_value) => {
                 Some(Named::Key(key(kind, id, check_value)))
             }
@@ -249,6 +251,7 @@ impl<'a> ControlRecord<'a> {
 /// What a control record names, before anything is loaded.
 enum Named {
     Bundle(ContentHash),
+    Rules(ContentHash),
     Key(ControlChange),
 }
 

@@ -85,11 +85,19 @@ fn every_payment_is_answered_and_stands_as_the_truth_says() {
     let answers = by(&answers, "source_offset");
     let current = query(&demo.lake(), "SELECT payment_id, state, response_code, reason FROM payments_current");
     let current = by(&current, "payment_id");
-    let mut settled: BTreeMap<String, u32> = BTreeMap::new();
+    let (mut settled, mut blocked): (BTreeMap<String, u32>, Vec<bool>) = Default::default();
     let lines = demo.truth("payments.ndjson");
     assert_eq!(lines.len(), answers.len());
     for line in &lines {
         let answer = answers[&offsets.at(line).to_string()];
+        // The truth says what the pipeline answers without the risk team's rules. The one that blocks is about small
+        // amounts at a reader where cards are tested, where a customer may stand in between.
+        if answer["reason"] == "risk_blocked" {
+            assert_eq!(answer["response_code"], "59", "{line}");
+            blocked.push(line["scenario"] == "card_testing");
+            assert!(line["amount_minor"].as_i64().unwrap() <= 300, "{line}");
+            continue;
+        }
         assert_eq!(answer["response_code"], line["expected_response_code"], "{line}");
         assert_eq!(answer["reason"], line["expected_reason"], "{line}");
         if line["payment_id"].is_null() {
@@ -112,6 +120,8 @@ fn every_payment_is_answered_and_stands_as_the_truth_says() {
             *settled.entry(state.to_string()).or_default() += u32::from(!is_waiting);
         }
     }
+    let right = blocked.iter().filter(|is_right| **is_right).count();
+    assert!(right > 10 && (blocked.len() - right) * 10 < right, "{right} of {} were rightly blocked", blocked.len());
     for state in ["captured", "reversed", "refunded", "charged_back"] {
         assert!(settled.contains_key(state), "no payment ended as {state}: {settled:?}");
     }

@@ -5,6 +5,7 @@
 //! run and with nothing of what the run left in groups and snapshots; what comes out is compared with the output topics,
 //! and the topics with the tables. What an audit can see at fault is shown by planting it: see `system.rs`.
 
+use crate::scoring::{authorize_unit, decode_unit};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
@@ -14,8 +15,6 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::Int32Type;
-use authorize::AuthorizeUnit;
-use decode::DecodeUnit;
 use decode::keys::KeyRing;
 use log::LogBatch;
 use log::group::{Event, GroupLog, Remedy, TopicPartition};
@@ -160,10 +159,10 @@ pub fn unit_of(name: &str, site: &Site) -> Box<dyn Unit> {
     match name {
         "decode" => {
             let keys = fs::read(site.input().join("keys/keys.json")).unwrap();
-            Box::new(DecodeUnit::new(KeyRing::from_json(&keys).unwrap()))
+            Box::new(decode_unit(Arc::new(KeyRing::from_json(&keys).unwrap())))
         }
         "trips" => Box::new(TripsUnit::new()),
-        _ => Box::new(AuthorizeUnit::new()),
+        _ => Box::new(authorize_unit()),
     }
 }
 

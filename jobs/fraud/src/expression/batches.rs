@@ -223,7 +223,9 @@ impl Text {
 
 /// One text of all rows is the scratch of each.
 fn lowered(texts: &StringArray) -> StringArray {
-    let mut lowered = StringBuilder::with_capacity(texts.len(), texts.value_data().len());
+    // A slice shares the bytes of all that it was cut from.
+    let bytes = texts.value_offsets().last().zip(texts.value_offsets().first()).map_or(0, |(end, start)| end - start);
+    let mut lowered = StringBuilder::with_capacity(texts.len(), bytes.as_usize());
     let mut scratch = String::new();
     for text in texts {
         scratch.clear();

@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use crate::expression::ERRORS_MAX;
 use crate::expression::error::ParseError;
 use crate::expression::scalar::{Comparison, Operation, compare_exactly, compare_numbers, nearest_number};
 use crate::expression::syntax::{Arithmetic, Kind, Literal, Syntax};
@@ -25,8 +26,11 @@ pub(crate) struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    /// What a text means; nothing after an error.
+    /// What a text means; nothing after an error. Where there are errors enough, the rest is not looked at.
     pub(crate) fn value(&mut self, syntax: &Syntax) -> Option<Value> {
+        if self.errors.len() >= ERRORS_MAX {
+            return None;
+        }
         match &syntax.kind {
             Kind::Literal(literal) => Some(literal_value(literal)),
             Kind::Name(name) => self.field(name, &syntax.span),
@@ -241,12 +245,13 @@ impl Checker<'_> {
     }
 
     fn in_list(&mut self, inner: &Syntax, name: &str, name_span: &Range<usize>) -> Option<Value> {
+        let value = self.value(inner);
         let list = self.lists.get(name).cloned();
         if list.is_none() {
             let error = ParseError::new(name_span.clone(), format!("there is no list {name}"));
             self.errors.push(error.or_nearest(self.lists.nearest(name)));
         }
-        let value = match self.value(inner)? {
+        let value = match value? {
             Value::Text(value) => value,
             other => return self.wrong(&inner.span, format!("lists hold texts, not {}", other.field_type())),
         };
@@ -264,13 +269,13 @@ impl Checker<'_> {
         arguments: &[Syntax],
         span: &Range<usize>,
     ) -> Option<Value> {
-        if !FUNCTIONS.contains(&name) {
+        let is_known = FUNCTIONS.contains(&name);
+        if !is_known {
             let error = ParseError::new(name_span.clone(), format!("there is no function {name}"));
             self.errors.push(error.or_nearest(nearest(name, FUNCTIONS.into_iter())));
-            return None;
         }
         let values: Vec<Option<Value>> = arguments.iter().map(|argument| self.value(argument)).collect();
-        let values: Vec<Value> = values.into_iter().collect::<Option<_>>()?;
+        let values: Vec<Value> = values.into_iter().collect::<Option<_>>().filter(|_| is_known)?;
         let extreme = match name {
             "min" => Some(Extreme::Least),
             "max" => Some(Extreme::Greatest),

@@ -198,6 +198,17 @@ fn errors_are_marked() {
             "line 1: there is no function weekdy; did you mean `weekday`?\n  weekdy(received_at)\n  ^^^^^^",
         ),
         (
+            "weekdy(recieved_at) = 1",
+            "line 1: there is no function weekdy; did you mean `weekday`?\n  weekdy(recieved_at) = 1\n  ^^^^^^\n\
+             line 1: there is no field recieved_at; did you mean `received_at`?\n  weekdy(recieved_at) = 1\n  \
+             \u{20}      ^^^^^^^^^^^",
+        ),
+        (
+            "tokn in @stollen",
+            "line 1: there is no field tokn; did you mean `token`?\n  tokn in @stollen\n  ^^^^\n\
+             line 1: there is no list stollen; did you mean `stolen`?\n  tokn in @stollen\n          ^^^^^^^^",
+        ),
+        (
             "1 < score < 5",
             "line 1: comparisons do not chain; join two with `and`, or put the first in parentheses\n  \
                1 < score < 5\n  \
@@ -273,6 +284,9 @@ fn depth_and_length_are_bounded() {
         assert!(marked(&text).contains("levels deep"), "{}", &text[..20]);
     }
     assert!(marked(&" ".repeat(TEXT_BYTES_MAX + 1)).contains("longer than"));
+    // Each unknown name is compared with all fields.
+    let unknown = Expression::parse(&(" and a".repeat(10_000)[5..]), &fields(), &lists());
+    assert_eq!(unknown.unwrap_err().len(), ERRORS_MAX);
     let values = vec!["1"; LIST_VALUES_MAX + 1].join(",");
     assert!(marked(&format!("amount_minor in ({values})")).contains("make a list of them"));
     // Long is not deep.
@@ -290,6 +304,9 @@ fn values_are_filled_in() {
         ("currency = 'EUR' or currency = 'USD'", "currency = 'EUR' or (currency = 'EUR') = 'USD'"),
         ("score / 2 > risk", "(score = 83.5) / 2 > (risk = missing)"),
         ("abs(score) != 1", "abs(score = 83.5) != 1"),
+        ("abs(score) = 83.5", "abs(score = 83.5) = 83.5"),
+        ("hour(received_at) = 23", "hour(received_at = 2026-11-28T23:15:00Z) = 23"),
+        ("(amount_minor > 5) = contactless", "(amount_minor = 25000 > 5) = (contactless = true)"),
         ("contactless and not abroad", "contactless = true and not abroad = missing"),
         ("risk is missing and token in @stolen", "risk = missing is missing and token = 'tok_1' in @stolen"),
         ("received_at > card_last_at", "received_at = 2026-11-28T23:15:00Z > (card_last_at = 2026-11-28T23:14:48Z)"),
@@ -315,6 +332,10 @@ fn batches_must_have_the_columns() {
     let texts = column("amount_minor", Arc::new(StringArray::from(vec!["1"])));
     let error = parsed("amount_minor > 1").evaluate_columns(&texts).unwrap_err();
     assert_eq!(error.to_string(), "column amount_minor should be an integer, and is of type Utf8");
+    // A short slice of a long batch costs what it holds.
+    let long = column("currency", Arc::new(StringArray::from(vec!["EURO"; 100_000]))).slice(7, 1);
+    let lowered = parsed("lower(currency)").evaluate_columns(&long).unwrap();
+    assert!(lowered.get_array_memory_size() < 10_000, "{}", lowered.get_array_memory_size());
     let nothing = column("score", Arc::new(arrow::array::NullArray::new(2)));
     assert_eq!(parsed("score > 1").evaluate_columns(&nothing).unwrap().null_count(), 2);
 }

@@ -144,20 +144,18 @@ impl Writer<'_> {
 
     fn comparison(&mut self, comparison: Comparison, operands: &Operands) {
         let is_equal = comparison == Comparison::Equal;
-        // What equals the other side is its value: `currency = 'EUR'`, not `currency = 'EUR' = 'EUR'`.
-        let row = self.row.filter(|row| !(is_equal && operands.of_row(*row, comparison) == Some(true)));
+        let is_field = begins_with_field(operands);
+        // A field that equals the other side has its value: `currency = 'EUR'`, not `currency = 'EUR' = 'EUR'`.
+        let is_said = |row: &&dyn Row| is_equal && is_field && operands.of_row(*row, comparison) == Some(true);
+        let row = self.row.filter(|row| !is_said(row));
         let filled_row = std::mem::replace(&mut self.row, row);
-        let left = |is_field: bool| side(is_field && !is_equal);
+        let power_min = side(is_field && !is_equal);
         match operands {
             Operands::Booleans(value, _) => self.condition(value, power::ADD),
-            Operands::Integers(value, _) | Operands::IntegerNumber(value, _) => {
-                self.integer(value, left(matches!(value, Integer::Field(_))));
-            }
-            Operands::Numbers(value, _) | Operands::NumberInteger(value, _) => {
-                self.number(value, left(matches!(value, Number::Field(_))));
-            }
-            Operands::Texts(value, _) => self.text(value, left(matches!(value, Text::Field(_)))),
-            Operands::Times(value, _) => self.time(value, left(matches!(value, Time::Field(_)))),
+            Operands::Integers(value, _) | Operands::IntegerNumber(value, _) => self.integer(value, power_min),
+            Operands::Numbers(value, _) | Operands::NumberInteger(value, _) => self.number(value, power_min),
+            Operands::Texts(value, _) => self.text(value, power_min),
+            Operands::Times(value, _) => self.time(value, power_min),
         }
         self.row = filled_row;
         self.push(format_args!(" {} ", comparison.sign()));
@@ -182,7 +180,7 @@ impl Writer<'_> {
         let written = match field.field_type() {
             FieldType::Integer => row.integer(field).map(|value| self.push(value)),
             FieldType::Number => row.number(field).filter(|value| value.is_finite()).map(|value| self.decimal(value)),
-            FieldType::Text => row.text(field).map(|value| self.quoted(&shortened(value))),
+            FieldType::Text => row.text(field).map(|value| self.quoted(&shortened(value, VALUE_CHARACTERS_MAX))),
             FieldType::Boolean => row.boolean(field).map(|value| self.push(value)),
             FieldType::Time => row.time_us(field).map(|value| match Timestamp::from_microsecond(value) {
                 Ok(time) => self.push(time),
@@ -350,6 +348,17 @@ fn side(is_field: bool) -> u8 {
     if is_field { power::OR } else { power::ADD }
 }
 
+/// Whether the first of what is compared is a field alone.
+fn begins_with_field(operands: &Operands) -> bool {
+    match operands {
+        Operands::Booleans(value, _) => matches!(value, Condition::Field(_)),
+        Operands::Integers(value, _) | Operands::IntegerNumber(value, _) => matches!(value, Integer::Field(_)),
+        Operands::Numbers(value, _) | Operands::NumberInteger(value, _) => matches!(value, Number::Field(_)),
+        Operands::Texts(value, _) => matches!(value, Text::Field(_)),
+        Operands::Times(value, _) => matches!(value, Time::Field(_)),
+    }
+}
+
 fn infix(operation: Operation) -> Option<(char, u8)> {
     match operation {
         Operation::Add => Some(('+', power::ADD)),
@@ -363,11 +372,11 @@ fn extreme_name(operation: Operation) -> &'static str {
     if operation == Operation::Least { "min" } else { "max" }
 }
 
-/// A text in one short line.
-fn shortened(text: &str) -> String {
+/// A text in one line of so many characters at most, and `…` where something was cut off.
+pub(crate) fn shortened(text: &str, characters_max: usize) -> String {
     let visible = |sign: char| if sign.is_control() { ' ' } else { sign };
-    let mut short: String = text.chars().take(VALUE_CHARACTERS_MAX).map(visible).collect();
-    if text.chars().nth(VALUE_CHARACTERS_MAX).is_some() {
+    let mut short: String = text.chars().take(characters_max).map(visible).collect();
+    if text.chars().nth(characters_max).is_some() {
         short.push('…');
     }
     short

@@ -38,12 +38,13 @@ fn what_is_allowed_anyway_is_found() {
 #[test]
 fn constants_are_found() {
     let of_part = |condition: &str| beside_lists(&format!("rule a block when {condition}"));
-    let finding = |part: &str, value: &str| {
-        vec![format!("rule a: `{part}` is {value} for every payment in which nothing is missing")]
-    };
-    assert_eq!(of_part("score > 5 and 1 > 2"), finding("1 > 2", "false"));
-    assert_eq!(of_part("not (1h = 60m and 2 > 1)"), finding("not (1h = 1h and 2 > 1)", "false"));
-    assert_eq!(of_part("score > 5 or 1 / 0 > 2"), finding("1 / 0 > 2", "missing"));
-    assert_eq!(of_part("score > 5 and currency >= currency"), finding("currency >= currency", "true"));
+    let finding = |part: &str, value: &str| vec![format!("rule a: `{part}` is {value}")];
+    let [always, never] = ["true", "false"].map(|value| format!("{value} wherever it is not missing"));
+    assert_eq!(of_part("score > 5 and 1 > 2"), finding("1 > 2", &never));
+    assert_eq!(of_part("not (1h = 60m and 2 > 1)"), finding("not (1h = 1h and 2 > 1)", &never));
+    assert_eq!(of_part("score > 5 or 1 / 0 > 2"), finding("1 / 0 > 2", "missing for every payment"));
+    assert_eq!(of_part("score > 5 and currency >= currency"), finding("currency >= currency", &always));
+    // It is missing although nothing is, where the risk is zero.
+    assert_eq!(of_part("score / risk = score / risk"), finding("score / risk = score / risk", &always));
     assert!(of_part("score > 5 and currency >= token").is_empty());
 }

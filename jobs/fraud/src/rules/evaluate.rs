@@ -5,7 +5,7 @@
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::buffer::BooleanBuffer;
 
-use super::{BUCKETS, Class, Rule, RuleSet};
+use super::{Class, Rule, RuleSet};
 use crate::expression::{Columns, EvaluateError, Row, Truth};
 
 /// What rules say about one row.
@@ -45,6 +45,20 @@ impl Verdicts {
     }
 }
 
+/// What rules say about the rows of a batch, as bits.
+pub(crate) struct Fired {
+    /// Where each rule fired, in the order of the rules.
+    pub(crate) rules: Vec<BooleanBuffer>,
+    /// In how many rows the condition of each rule is missing.
+    pub(crate) missing: Vec<usize>,
+    /// Where each class of [`Class::ALL`] decides; no row is in two of them.
+    pub(crate) decided: [BooleanBuffer; Class::ALL.len()],
+}
+
+fn none_of(columns: &Columns) -> BooleanBuffer {
+    BooleanBuffer::new_unset(columns.len())
+}
+
 impl RuleSet {
     /// What the rules say about each row of a batch.
     ///
@@ -65,24 +79,38 @@ impl RuleSet {
 
     /// What the rules say about each row of columns that [`Self::bind`] gave.
     pub fn evaluate_bound(&self, columns: &Columns) -> Verdicts {
-        let fired: Vec<BooleanBuffer> = self.rules.iter().map(|rule| self.fired_rows(rule, columns)).collect();
-        let rows = columns.len();
-        let mut outcomes = vec![None; rows];
-        // The class that decides comes last, over the others.
-        for class in Class::ALL.into_iter().rev() {
-            let of_class = self.rules.iter().zip(&fired).filter(|(rule, _)| rule.class == class);
-            let any = of_class.fold(BooleanBuffer::new_unset(rows), |any, (_, fired)| &any | fired);
-            for row in any.set_indices() {
+        let Fired { rules, decided, .. } = self.fired(columns);
+        let mut outcomes = vec![None; columns.len()];
+        for (class, decided) in Class::ALL.into_iter().zip(&decided) {
+            for row in decided.set_indices() {
                 outcomes[row] = Some(class);
             }
         }
-        Verdicts { outcomes, fired: fired.into_iter().map(|fired| BooleanArray::new(fired, None)).collect() }
+        Verdicts { outcomes, fired: rules.into_iter().map(|fired| BooleanArray::new(fired, None)).collect() }
     }
 
-    fn fired_rows(&self, rule: &Rule, columns: &Columns) -> BooleanBuffer {
-        let Truth { yes, no } = rule.condition.of_columns(columns);
+    /// The same as bits: for those who count rows without looking at each.
+    pub(crate) fn fired(&self, columns: &Columns) -> Fired {
+        let mut fired = Fired { rules: Vec::new(), missing: Vec::new(), decided: Class::ALL.map(|_| none_of(columns)) };
+        for rule in &self.rules {
+            let truth = rule.condition.of_columns(columns);
+            fired.missing.push(columns.len() - truth.yes.count_set_bits() - truth.no.count_set_bits());
+            let rows = self.fired_rows(rule, truth, columns);
+            fired.decided[rule.class as usize] |= &rows;
+            fired.rules.push(rows);
+        }
+        let mut is_decided = none_of(columns);
+        for of_class in &mut fired.decided {
+            let first = &*of_class & &!&is_decided;
+            is_decided |= &first;
+            *of_class = first;
+        }
+        fired
+    }
+
+    fn fired_rows(&self, rule: &Rule, Truth { yes, no }: Truth, columns: &Columns) -> BooleanBuffer {
         let holds = if rule.missing_fires { !&no } else { yes };
-        if rule.rollout == BUCKETS || !holds.has_true() {
+        if rule.is_for_all_cards() || !holds.has_true() {
             return holds;
         }
         // Few rows: a hash for each row would cost more than all rules.

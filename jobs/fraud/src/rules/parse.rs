@@ -3,6 +3,7 @@
 //! It may depend on fields, lists and expressions. It refuses rules of one name, and files that are too long.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{BUCKETS, Class, ERRORS_MAX, RULES_BYTES_MAX, RULES_MAX, Rule};
 use crate::expression::check::Checker;
@@ -25,9 +26,9 @@ pub(super) fn rules(text: &str, fields: &Fields, lists: &Lists) -> Result<Vec<Ru
     }
     let mut file = File { text, parser: Parser::new(text), fields, lists, errors: Vec::new() };
     let mut rules: Vec<Rule> = Vec::new();
-    let mut lines: BTreeMap<String, usize> = BTreeMap::new();
+    let mut names: BTreeMap<String, Range<usize>> = BTreeMap::new();
     while *file.parser.peek() != Token::End && file.errors.len() < ERRORS_MAX {
-        match file.rule(&mut lines) {
+        match file.rule(&mut names) {
             Ok(rule) => rules.extend(rule),
             Err(error) => {
                 file.errors.push(error);
@@ -62,7 +63,7 @@ impl File<'_> {
     }
 
     /// A rule; none where its condition has errors, which are said.
-    fn rule(&mut self, lines: &mut BTreeMap<String, usize>) -> Result<Option<Rule>, ParseError> {
+    fn rule(&mut self, names: &mut BTreeMap<String, Range<usize>>) -> Result<Option<Rule>, ParseError> {
         if !self.parser.take_word("rule") {
             return Err(self.parser.expected("`rule`", &["rule"]));
         }
@@ -75,12 +76,12 @@ impl File<'_> {
             }
         };
         self.parser.take();
-        let line = ParseError::new(name_span.clone(), "").line(self.text);
-        if let Some(earlier) = lines.get(&name) {
-            let error = ParseError::new(name_span.clone(), format!("rule {name} stands in line {earlier} already"));
-            self.errors.push(error);
+        if let Some(earlier) = names.get(&name) {
+            // Lines are counted from the beginning of the text: only where one must be said.
+            let line = ParseError::new(earlier.clone(), "").line(self.text);
+            self.errors.push(ParseError::new(name_span.clone(), format!("rule {name} stands in line {line} already")));
         } else {
-            lines.insert(name.clone(), line);
+            names.insert(name.clone(), name_span.clone());
         }
         let class = self.class()?;
         let description = match *self.parser.peek() {

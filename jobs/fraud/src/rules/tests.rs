@@ -171,7 +171,7 @@ fn rollouts_are_stable_and_grow() {
     }
 }
 
-fn any_file() -> impl Strategy<Value = String> {
+pub(crate) fn any_file() -> impl Strategy<Value = String> {
     let rule = (0..3usize, any::<bool>(), prop::option::of(1..10_000u16), any_condition());
     prop::collection::vec(rule, 1..6).prop_map(|rules| {
         let text =

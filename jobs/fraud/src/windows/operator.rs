@@ -27,9 +27,9 @@ pub enum Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Source {
     /// Place among the set's fields.
-    field: usize,
+    pub(super) field: usize,
     /// Whether it is added up, so that large values are none.
-    is_summed: bool,
+    pub(super) is_summed: bool,
     pub(super) with_squares: bool,
 }
 
@@ -69,7 +69,7 @@ impl Span {
 
 /// Windows of the same payments by the same key.
 pub(super) struct Group {
-    filter: Option<Expression>,
+    pub(super) filter: Option<Expression>,
     /// Places of the key's fields among the set's.
     pub(super) key_fields: Vec<usize>,
     pub(super) sources: Vec<Source>,
@@ -122,7 +122,7 @@ fn found_or_added<T: PartialEq>(wanted: T, among: &mut Vec<T>) -> usize {
 /// Windows over a log.
 pub struct Windows {
     set: WindowSet,
-    fields: Vec<String>,
+    pub(super) fields: Vec<String>,
     pub(super) groups: Vec<Group>,
     /// Keys of each group.
     pub(super) keys: Vec<Keys>,
@@ -157,6 +157,12 @@ impl Windows {
         let groups: Vec<Group> = by_key.into_values().collect();
         let keys = groups.iter().map(|_| Keys::default()).collect();
         Ok(Self { fields, groups, keys, newest_us: i64::MIN, read: 0, set })
+    }
+
+    /// Says that payments up to a moment were not seen: windows that begin before it are missing.
+    pub fn begin_after(&mut self, at_us: i64) {
+        self.newest_us = self.newest_us.max(at_us);
+        self.keys.iter_mut().for_each(|keys| keys.unknown_us = keys.unknown_us.max(Some(at_us)));
     }
 
     /// The definitions.

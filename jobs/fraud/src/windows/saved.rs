@@ -86,6 +86,61 @@ impl Windows {
     }
 }
 
+impl Windows {
+    /// The windows of another set over the same log, with what these keep.
+    ///
+    /// Where a kind of key with the same condition is there already, and has the fields that the other set reads, its
+    /// payments are taken over: windows that reach no farther back are whole at once. All others are missing until the time
+    /// since now is as long as they and their delay, since they would be too small before.
+    ///
+    /// # Errors
+    /// Fails where the set is wrong.
+    pub fn succeeded(self, set: WindowSet) -> Result<Self, WindowError> {
+        let mut next = Self::new(set)?;
+        (next.newest_us, next.read) = (self.newest_us, self.read);
+        let known = next.groups.iter().map(|group| self.columns_of(group, &next)).collect::<Vec<_>>();
+        for ((group, keys), known) in next.groups.iter().zip(&mut next.keys).zip(known) {
+            let Some((place, columns)) = known else {
+                keys.unknown_us = Some(self.newest_us);
+                continue;
+            };
+            let (old, old_keys) = (&self.groups[place], &self.keys[place]);
+            let reaches_farther = group.reach_us > old.reach_us;
+            let unknown_us = |newest_us: i64| reaches_farther.then(|| newest_us.saturating_sub(old.reach_us));
+            keys.unknown_us = old_keys.unknown_us.max(unknown_us(self.newest_us));
+            for (name, key) in old_keys.in_order() {
+                let mut saved = saved_key(name, key, old);
+                saved.capped_us = saved.capped_us.max(unknown_us(saved.newest_us).unwrap_or(i64::MIN));
+                saved.texts = columns.iter().map(|column| saved.texts[*column].clone()).collect();
+                for (_, values) in &mut saved.entries {
+                    *values = columns.iter().map(|column| values[*column]).collect();
+                }
+                keys.add(name.into(), restored_key(saved, group)?);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Which group here has the key and the condition of one of `next`, and which of its columns are that one's; nothing
+    /// where there is none with all of them.
+    fn columns_of(&self, group: &Group, next: &Self) -> Option<(usize, Vec<usize>)> {
+        let place = self.groups.iter().position(|old| self.kind_of(old) == next.kind_of(group))?;
+        let old: Vec<(&str, bool)> = self.sources_of(&self.groups[place]);
+        let wanted = next.sources_of(group).into_iter().map(|source| old.iter().position(|other| *other == source));
+        Some((place, wanted.collect::<Option<Vec<usize>>>()?))
+    }
+
+    /// Key and condition of a group, and how late its payments may be.
+    fn kind_of(&self, group: &Group) -> (Vec<&str>, Option<String>, i64) {
+        let key = group.key_fields.iter().map(|place| self.fields[*place].as_str()).collect();
+        (key, group.filter.as_ref().map(ToString::to_string), self.set().lateness_us)
+    }
+
+    fn sources_of(&self, group: &Group) -> Vec<(&str, bool)> {
+        group.sources.iter().map(|source| (self.fields[source.field].as_str(), source.is_summed)).collect()
+    }
+}
+
 /// What tells sets apart.
 fn identity(set: &WindowSet) -> Vec<String> {
     let bounds = format!("{} {} {}", set.time, set.lateness_us, set.keys_max);

@@ -22,7 +22,7 @@ use crate::testing::{
 #[test]
 fn the_outputs_are_tables_of_the_lake_and_the_next_units_input() {
     let unit = DecodeUnit::new(ring());
-    assert_eq!((unit.name(), unit.logic_version()), ("decode", 1));
+    assert_eq!((unit.name(), unit.logic_version()), ("decode", 2));
     for output in unit.outputs() {
         let name = if output.destination == Destination::NextUnit { "payments" } else { output.name };
         assert_eq!(tables::by_name(name).unwrap().schema, tables::with_source(&output.schema));
@@ -67,6 +67,9 @@ fn a_swipe_becomes_a_payment_without_findings() {
         ("origin_partition", "3"),
         ("event_time", "2027-01-01T08:00:05Z"),
         ("ingest_time", "2027-01-01T08:00:05Z"),
+        ("lat", ""),
+        ("lon", ""),
+        ("windows", ""),
     ];
     assert_eq!(line.columns, expected.map(|(name, value)| (name.to_string(), value.to_string())).into());
 }

@@ -280,7 +280,7 @@ impl Unit for Counter {
     fn control(&mut self, control: &Control, outputs: &mut Vec<Output>) -> Result<(), UnitError> {
         assert_eq!(control.received_at_us, control.offset.0 * 1_000);
         let value = match &control.change {
-            ControlChange::Bundle { hash, content } => {
+            ControlChange::Bundle { hash, content } | ControlChange::Rules { hash, content } => {
                 self.factor = Some((*hash, self.parse(content)?));
                 self.state
             }

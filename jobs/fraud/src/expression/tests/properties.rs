@@ -145,7 +145,8 @@ fn any_text() -> BoxedStrategy<String> {
     prop_oneof![4 => condition, 1 => integer, 1 => number, 1 => text, 1 => time].boxed()
 }
 
-type AnyRow = ([Option<i64>; 2], [Option<f64>; 2], [Option<&'static str>; 3], [Option<bool>; 2], [Option<i64>; 2]);
+pub(crate) type AnyRow =
+    ([Option<i64>; 2], [Option<f64>; 2], [Option<&'static str>; 3], [Option<bool>; 2], [Option<i64>; 2]);
 
 fn any_row() -> impl Strategy<Value = AnyRow> {
     let integer = || {

@@ -1,0 +1,180 @@
+//! Rules in force: from a folder of texts through control records to decisions and alerts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::{Shop, query, text, till};
+
+const CARDS: [&str; 2] = ["4111111111111111", "4124939999999990"];
+const WINDOWS: &str = "window swipes_10m = count by token over 10m including current\n\
+    window cards_10m = distinct(token) by reader_id over 10m including current\n";
+const REVIEW: &str = "rule often review\n  \"{swipes_10m} swipes of one card in 10 minutes\"\n  when swipes_10m >= 3\n";
+const BLOCK: &str = "rule often block\n  when swipes_10m >= 3\n";
+
+struct Site {
+    folder: TempDir,
+    shop: Shop,
+}
+
+impl Site {
+    /// A shop with its configuration and no swipes.
+    fn open() -> Self {
+        let folder = TempDir::new().unwrap();
+        let shop = Shop::open(&folder.path().join("input"));
+        shop.write_transactions("2026-03-02.ndjson", &shop.controls());
+        Self { folder, shop }
+    }
+
+    fn rules(&self, rules: &str) -> PathBuf {
+        let folder = self.folder.path().join("rules");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("windows.txt"), WINDOWS).unwrap();
+        fs::write(folder.join("rules.txt"), rules).unwrap();
+        folder
+    }
+
+    fn lake(&self) -> PathBuf {
+        self.folder.path().join("lake")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Vec<String> {
+        let lake = self.lake();
+        [arguments, &["--input", text(&self.shop.input), "--lake", text(&lake)]]
+            .concat()
+            .into_iter()
+            .map(str::to_string)
+            .collect()
+    }
+
+    fn publish(&self, rules: &str) {
+        let folder = self.rules(rules);
+        let command = self.command(&["rules", "publish", text(&folder)]);
+        till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+    }
+
+    /// Swipes of these cards, ten seconds apart, in a file that is read next.
+    fn swipe(&self, name: &str, first: u32, cards: &[&str]) {
+        let swipes: Vec<Value> = cards
+            .iter()
+            .zip(first..)
+            .map(|(card, number)| {
+                let mut swipe = self.shop.swipe(number * 10, &self.shop.frame(card, number));
+                // The same amount twice would look like a duplicate.
+                swipe["amount_minor"] = (1_000 + number).into();
+                swipe
+            })
+            .collect();
+        self.shop.write_transactions(name, &swipes);
+    }
+
+    fn run(&self) {
+        let command = self.command(&["run"]);
+        till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+    }
+
+    fn decisions(&self) -> Vec<Value> {
+        query(
+            &self.lake(),
+            "SELECT reason, features, fired_rules, rules_bundle FROM decisions WHERE kind = 'authorization' ORDER BY event_time",
+        )
+    }
+}
+
+fn reasons(decisions: &[Value]) -> Vec<&str> {
+    decisions.iter().map(|decision| decision["reason"].as_str().unwrap()).collect()
+}
+
+/// Fails if rules do not come into force behind what was read, a restart forgets windows, or a decision does not say why.
+#[test]
+fn rules_decide_from_where_they_come_into_force() {
+    let site = Site::open();
+    site.publish(REVIEW);
+    site.swipe("2026-03-03.ndjson", 1, &[CARDS[0], CARDS[0], CARDS[1]]);
+    site.run();
+    site.swipe("2026-03-04.ndjson", 4, &[CARDS[0]]);
+    site.run();
+    let decisions = site.decisions();
+    assert_eq!(reasons(&decisions), ["approved"; 4]);
+    assert_eq!(decisions[3]["fired_rules"][0], "review often: swipes_10m = 3 >= 3");
+    assert_eq!(decisions[2]["features"], serde_json::json!(["cards_10m = 2", "swipes_10m = 1"]));
+    let alerts = query(&site.lake(), "SELECT reason, sentence FROM alerts");
+    assert_eq!(alerts.len(), 1);
+    assert_eq!(alerts[0]["reason"], "risk_review");
+    assert_eq!(alerts[0]["sentence"], "3 swipes of one card in 10 minutes; now 10.04 EUR at M-1.");
+
+    site.publish(BLOCK);
+    site.swipe("2026-03-05.ndjson", 5, &[CARDS[0]]);
+    site.run();
+    let command = site.command(&["rules", "rollback"]);
+    till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+    site.swipe("2026-03-06.ndjson", 6, &[CARDS[0]]);
+    site.run();
+    let decisions = site.decisions();
+    assert_eq!(reasons(&decisions)[4..], ["risk_blocked", "approved"]);
+    assert_ne!(decisions[4]["rules_bundle"], decisions[5]["rules_bundle"]);
+    assert_eq!(decisions[3]["rules_bundle"], decisions[5]["rules_bundle"]);
+    // The windows went on under other rules.
+    assert_eq!(decisions[5]["fired_rules"][0], "review often: swipes_10m = 5 >= 3");
+}
+
+/// Fails if a verdict does not reach the labels, or the rules' quality does not know of it.
+#[test]
+fn a_verdict_becomes_a_label_and_counts_for_the_rule() {
+    let site = Site::open();
+    site.publish(&format!("{REVIEW}rule never review when swipes_10m > 100\n"));
+    site.swipe("2026-03-03.ndjson", 1, &[CARDS[0]; 4]);
+    site.run();
+    let lake = site.lake();
+    let list = |more: &[&str]| {
+        till(&[&["alerts", "list", "--json", "--lake", text(&lake)], more].concat()).with_exit(0).json()
+    };
+    let open = list(&[]);
+    assert_eq!((open[0]["alerts"].as_i64(), open[0]["payments"].as_i64()), (Some(2), Some(2)));
+    let alert = open[0]["alert_id"].as_str().unwrap();
+    let shown = till(&["alerts", "show", alert, "--lake", text(&lake)]).with_exit(0).stdout;
+    assert!(
+        shown.contains("4 swipes of one card in 10 minutes") && shown.contains("review often: swipes_10m = 4 >= 3"),
+        "{shown}"
+    );
+
+    let command = site.command(&["alerts", "confirm", alert, "--by", "ann"]);
+    till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+    site.run();
+    let labels = query(&lake, "SELECT label, label_source FROM labels");
+    assert_eq!(labels, [serde_json::json!({"label": "fraud", "label_source": "ann"})]);
+    assert_eq!(list(&[]), serde_json::json!([]), "nothing waits for a word");
+    assert_eq!(list(&["--all"])[0]["labelled"], 1);
+    let quality = till(&["rules", "quality", "--json", "--lake", text(&lake)]).with_exit(0).json();
+    let rules = quality["rules"].as_array().unwrap();
+    let of = |name: &str| rules.iter().find(|rule| rule["rule"] == name).unwrap();
+    assert_eq!((of("often")["hits"]["payments"].as_i64(), of("often")["hits"]["frauds"].as_i64()), (Some(2), Some(1)));
+    assert_eq!(of("never")["hits"]["payments"], 0);
+    let ended =
+        till(&["alerts", "dismiss", "nothing", "--lake", text(&lake), "--input", text(&site.shop.input)]).with_exit(2);
+    assert!(ended.stderr.contains("there is no alert"), "{ended}");
+}
+
+#[test]
+fn wrong_and_odd_rules_are_said_with_their_line() {
+    let site = Site::open();
+    let lint = |rules: &str| till(&["rules", "lint", text(&site.rules(rules))]);
+    let ended = lint(REVIEW).with_exit(0);
+    assert!(ended.stdout.contains("1 rules, 1 windows of the merchant's side, 1 of the card's"), "{ended}");
+    let wrong = REVIEW.replace("when swipes_10m", "when swipe_10m");
+    let ended = lint(&wrong).with_exit(4);
+    assert!(ended.stdout.contains("line 3") && ended.stdout.contains("did you mean `swipes_10m`?"), "{ended}");
+    let ended = lint(&format!("{REVIEW}rule again review when swipes_10m >= 3\n")).with_exit(4);
+    assert!(ended.stdout.contains("again"), "{ended}");
+    let folder = site.rules(&wrong);
+    let command = site.command(&["rules", "publish", text(&folder)]);
+    let ended = till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(2);
+    assert!(ended.stderr.contains("nothing was published"), "{ended}");
+    assert_eq!(transactions(&site.shop.input), 1, "nothing was appended");
+}
+
+fn transactions(input: &Path) -> usize {
+    fs::read_dir(input.join("transactions")).unwrap().count()
+}
