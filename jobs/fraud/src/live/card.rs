@@ -89,9 +89,12 @@ impl CardSide {
         let (Some((judged, values)), Some(definitions)) = (self.side.process(rows)?, &self.definitions) else {
             return Ok(judgements);
         };
+        if judged.places.is_empty() {
+            return Ok(judgements);
+        }
         let (own, places) = values.columns().split_at(values.num_columns() - PLACE_WINDOWS);
         let Definitions { merchant, card, fields, rules, model, .. } = definitions;
-        let mut features = named(merchant, travelled(rows, &judged, merchant)?, judged.places.len())?;
+        let mut features = named(merchant, travelled(rows, &judged, definitions)?, judged.places.len())?;
         let own = named(card, own.to_vec(), judged.places.len())?;
         features = beside(&[&features, &own, &geography(&judged.payments, places)?])?;
         let mut all = beside(&[&judged.payments, &features])?;
@@ -101,8 +104,9 @@ impl CardSide {
             None => Arc::new(Float64Array::new_null(all.num_rows())),
         };
         all = beside(&[&all, &batch(vec![Field::new(SCORE, DataType::Float64, true)], vec![scores])?])?;
-        let verdicts = rules.evaluate_columns(&all)?;
+        // All fields are bound, for conditions and to fill them in.
         let values = Columns::bind(&all, fields.iter())?;
+        let verdicts = rules.evaluate_bound(&values);
         let kinds = fields.get("kind").expect("payments have a kind");
         for (row, place) in judged.places.values().iter().enumerate() {
             let said = values.row(row);

@@ -40,7 +40,7 @@ impl Problem {
 
 /// A window's identity in rows: the first 16 hexadecimal digits of the SHA-256 of its definition without its name. The
 /// same definition means the same value under any name.
-pub(super) fn identity(definition: &Definition) -> String {
+fn identity(definition: &Definition) -> String {
     let unnamed = Definition { name: String::new(), ..definition.clone() };
     let mut digits = hex::encode(Sha256::digest(unnamed.to_string()));
     digits.truncate(IDENTITY_DIGITS);
@@ -51,6 +51,8 @@ pub(super) fn identity(definition: &Definition) -> String {
 #[derive(Debug, Clone)]
 pub struct Definitions {
     pub(super) merchant: WindowSet,
+    /// Identities of the merchant's windows.
+    pub(super) identities: Vec<String>,
     pub(super) card: WindowSet,
     pub(super) fields: Fields,
     pub(super) rules: RuleSet,
@@ -90,7 +92,8 @@ impl Definitions {
         let fields = fields(&merchant, &card).map_err(|error| vec![Problem::new("windows", error)])?;
         let rules = RuleSet::parse(&bundle.rules, &fields, &lists);
         let rules = rules.map_err(|errors| marked("rules", &bundle.rules, &errors))?;
-        let definitions = Self { merchant, card, fields, rules, lists, model };
+        let identities = merchant.windows.iter().map(identity).collect();
+        let definitions = Self { merchant, identities, card, fields, rules, lists, model };
         let problems: Vec<Problem> = definitions.unknown_features().chain(definitions.unknown_placeholders()).collect();
         if problems.is_empty() { Ok(definitions) } else { Err(problems) }
     }

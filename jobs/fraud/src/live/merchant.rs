@@ -7,11 +7,9 @@ use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
 
 use schemas::ids::ContentHash;
 
-use super::definitions::identity;
 use super::rows::{Judged, column, is_whole};
 use super::side::{Content, Side};
 use super::{Definitions, LiveError};
-use crate::windows::WindowSet;
 
 /// Between a window's identity and its value.
 const EQUALS: char = '=';
@@ -37,7 +35,7 @@ impl MerchantSide {
     pub fn accept(&mut self, hash: ContentHash, content: &[u8], at_us: i64) -> Result<(), LiveError> {
         let definitions = Definitions::of_content(content)?;
         self.side.accept(hash, definitions.merchant.clone(), at_us)?;
-        self.identities = definitions.merchant.windows.iter().map(identity).collect();
+        self.identities = definitions.identities;
         Ok(())
     }
 
@@ -81,7 +79,7 @@ impl MerchantSide {
         let mut identities = Vec::new();
         let side = Side::restore(bytes, |hash| {
             let definitions = Definitions::of_content(&content(hash).map_err(LiveError::Bundle)?)?;
-            identities = definitions.merchant.windows.iter().map(identity).collect();
+            identities = definitions.identities;
             Ok(definitions.merchant)
         })?;
         Ok(Self { side, identities })
@@ -99,18 +97,22 @@ pub(super) fn text_of(column: &ArrayRef, row: usize) -> Option<String> {
     }
 }
 
-/// The values of these windows that travelled with payments, one column a window. What has another identity, or does not
-/// read, is missing.
-pub(super) fn travelled(rows: &RecordBatch, judged: &Judged, set: &WindowSet) -> Result<Vec<ArrayRef>, LiveError> {
+/// The values of the merchant's windows that travelled with payments, one column a window. What has another identity, or
+/// does not read, is missing.
+pub(super) fn travelled(
+    rows: &RecordBatch,
+    judged: &Judged,
+    definitions: &Definitions,
+) -> Result<Vec<ArrayRef>, LiveError> {
     let lists = column(rows, "windows")?.as_list_opt::<i32>().ok_or(LiveError::Column("windows"))?;
     let texts = lists.values().as_string_opt::<i32>().ok_or(LiveError::Column("windows"))?;
-    let columns = set.windows.iter().map(|window| {
-        let wanted = identity(window);
+    let identified = definitions.merchant.windows.iter().zip(&definitions.identities);
+    let columns = identified.map(|(window, wanted)| {
         let value = |place: u32| {
             let place = place as usize;
             let (start, end) = (lists.value_offsets()[place] as usize, lists.value_offsets()[place + 1] as usize);
             let mut of_row = (start..end).filter_map(|place| texts.value(place).split_once(EQUALS));
-            of_row.find(|(identity, _)| *identity == wanted).map(|(_, value)| value)
+            of_row.find(|(identity, _)| identity == wanted).map(|(_, value)| value)
         };
         let places = judged.places.values().iter().copied();
         if is_whole(&window.function.data_type()) {
