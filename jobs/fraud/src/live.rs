@@ -9,8 +9,9 @@
 //! swipes alone; with `where kind = 'refund'`, or `kind = 'refund' and ...` in a rule, it is about refunds.
 //!
 //! **Whose side.** A window belongs to the card where its key has `token`, else to the merchant where its key has
-//! `merchant_id` or `reader_id` (a reader belongs to one merchant). Any other key lies in more than one partition of either
-//! log, so that no live state could hold it whole: it is refused here, and computed over the tables instead.
+//! `merchant_id` or `reader_id`, which stands for the reader under this merchant: a partition knows no other. Any other key
+//! lies in more than one partition of either log, so that no live state could hold it whole: it is refused here, and
+//! computed over the tables instead.
 //!
 //! It may depend on `schemas` for the rows of payments, on Arrow, and on `geo` for distances. It refuses clocks, files
 //! and randomness.

@@ -184,7 +184,11 @@ fn sides(windows: Vec<Definition>, payment: &Fields) -> Result<(WindowSet, Windo
     let (mut merchant, mut card, mut problems) = (set(), set(), Vec::new());
     for window in windows {
         let has = |name: &str| window.key.iter().any(|field| field == name);
-        let window = about_swipes(window.clone(), payment);
+        let mut window = about_swipes(window.clone(), payment);
+        // Under another merchant a reader's swipes lie in another partition, where nothing is known of these.
+        if has("reader_id") && !has("token") && !has("merchant_id") {
+            window.key.insert(0, "merchant_id".to_string());
+        }
         if has("token") {
             card.windows.push(window);
         } else if has("merchant_id") || has("reader_id") {
