@@ -1,7 +1,6 @@
 //! `till alerts`: the risk team's desk. What alerted, why, and what somebody says of it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -13,7 +12,8 @@ use lake::{Session, open_session};
 use schemas::money::{Currency, Money};
 use serde_json::{Value, json};
 
-use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
+use crate::append::Place;
+use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::feedback::{self, Verdict};
 use crate::output;
@@ -100,18 +100,11 @@ struct VerdictArgs {
     /// Who says so.
     #[arg(long, value_name = "NAME", default_value = "analyst")]
     by: String,
-    /// Input folder of embedded runs; the next run reads it behind what is there.
-    #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
-    input: Option<PathBuf>,
     /// One JSON document.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    brokers: BrokerFlags,
-    #[command(flatten)]
-    lake: LakeFlags,
-    #[command(flatten)]
-    state: StateFlags,
+    place: Place,
 }
 
 /// Runs the command.
@@ -277,7 +270,7 @@ fn watch(args: &WatchArgs) -> Result<(), Failure> {
 }
 
 fn say(args: &VerdictArgs, label: &'static str) -> Result<(), Failure> {
-    let config = Config::resolve_with(&args.lake, &args.state, &args.brokers)?;
+    let config = args.place.config()?;
     let verdicts = start_runtime()?.block_on(async {
         let session = open_session(&config.lake).await?;
         let mut verdicts: Vec<Verdict> = Vec::new();
@@ -292,7 +285,7 @@ fn say(args: &VerdictArgs, label: &'static str) -> Result<(), Failure> {
         }
         Ok::<_, Failure>(verdicts)
     })?;
-    let place = feedback::send(&verdicts, args.input.as_deref(), &config)?;
+    let place = feedback::send(&verdicts, args.place.input.as_deref(), &config)?;
     if args.json {
         return output::print_json(&json!({ "verdicts": verdicts, "sent": place }));
     }

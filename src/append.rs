@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use arrow::array::AsArray;
 use arrow::compute::max;
 use arrow::datatypes::TimestampMicrosecondType;
+use clap::Args;
 use jiff::Timestamp;
 use log::{FolderLog, LogReader};
 use schemas::topics;
 use serde_json::Value;
 
+use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::wiring::write_durably;
 
@@ -19,6 +21,27 @@ const TOPIC: &str = "transactions";
 const ROWS_MAX: usize = 4_096;
 /// Stands behind the name of the file before: greater than any letter of an ending, and less than another day's name.
 const BEHIND: &str = ".~";
+
+/// Where records of people come: into an input folder, or on the brokers' topics.
+#[derive(Args)]
+pub struct Place {
+    /// Input folder of embedded runs; the next run reads them behind what is there.
+    #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
+    pub input: Option<PathBuf>,
+    #[command(flatten)]
+    brokers: BrokerFlags,
+    #[command(flatten)]
+    lake: LakeFlags,
+    #[command(flatten)]
+    state: StateFlags,
+}
+
+impl Place {
+    /// The configuration with what was said of brokers, lake and state.
+    pub fn config(&self) -> Result<Config, Failure> {
+        Config::resolve_with(&self.lake, &self.state, &self.brokers)
+    }
+}
 
 /// Appends records in a file of their own; they are received when the last record that is there was. `what` is a word of
 /// its name. Returns its path.

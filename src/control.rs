@@ -18,7 +18,7 @@ use authorize::AuthorizeUnit;
 use clap::{Args, Subcommand, ValueEnum};
 use decode::DecodeUnit;
 use decode::keys::KeyRing;
-use log::kafka::{Admin, Feeder, RecordWriter};
+use log::kafka::{Admin, Feeder, RecordWriter, Settings};
 use log::wire::{Decoder, Encoder, Format, Formats};
 use schemas::ids::ContentHash;
 use schemas::unit::{Control, ControlChange, Unit};
@@ -235,6 +235,18 @@ impl<'a> Publisher<'a> {
     }
 }
 
+/// Publishes on the brokers of these settings, and waits until they have everything.
+pub fn publishing<T>(
+    settings: &Settings,
+    publish: impl FnOnce(&mut Publisher<'_>) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let feeder = Feeder::connect(settings)?;
+    let mut publisher = Publisher::new(&feeder, &Admin::connect(settings)?, &settings.formats)?;
+    let published = publish(&mut publisher)?;
+    publisher.flush()?;
+    Ok(published)
+}
+
 /// Runs the command.
 pub fn run(args: &ControlArgs) -> Result<(), Failure> {
     let ControlCommand::Publish(args) = &args.command;
@@ -256,14 +268,9 @@ pub fn run(args: &ControlArgs) -> Result<(), Failure> {
     if let Some(id) = args.schema_id {
         records.push(schema_record(args, id, &config, &runtime)?);
     }
-    let feeder = Feeder::connect(&settings)?;
-    let mut publisher = Publisher::new(&feeder, &Admin::connect(&settings)?, &settings.formats)?;
-    let mut sent = Vec::new();
-    for record in &records {
-        let partitions = publisher.control(record)?;
-        sent.push((record, partitions));
-    }
-    publisher.flush()?;
+    let sent: Vec<(&ControlRecord, u16)> = publishing(&settings, |publisher| {
+        records.iter().map(|record| Ok((record, publisher.control(record)?))).collect()
+    })?;
     if args.json {
         let record = |(record, partitions): &(&ControlRecord, u16)| json!({ "unit": record.unit, "type": record.change_type, "id": record.id, "hash": record.hash, "partitions": partitions });
         return output::print_json(&sent.iter().map(record).collect::<Vec<_>>());
@@ -305,7 +312,7 @@ fn bundle_record(path: &Path, unit: Addressee, config: &Config) -> Result<Contro
         Failure::usage(format!("{}: {error}", path.display()))
             .with_help("nothing was published; mend the file, or name the other unit with --unit")
     })?;
-    keep_bundle(config, &hash.to_hex(), &content)?;
+    keep_bundle(&config.state, &hash.to_hex(), &content)?;
     Ok(ControlRecord {
         unit: name.to_string(),
         change_type: "bundle".to_string(),
@@ -337,7 +344,7 @@ fn schema_record(args: &PublishArgs, id: u32, config: &Config, runtime: &Runtime
         Failure::usage(error).with_help("nothing was published: units could not read records written by it")
     })?;
     let hash = ContentHash::of(text.as_bytes()).to_hex();
-    keep_bundle(config, &hash, text.as_bytes())?;
+    keep_bundle(&config.state, &hash, text.as_bytes())?;
     Ok(ControlRecord {
         unit: unit.to_string(),
         change_type: log::wire::SCHEMA_CONTROL.to_string(),
@@ -347,9 +354,9 @@ fn schema_record(args: &PublishArgs, id: u32, config: &Config, runtime: &Runtime
     })
 }
 
-/// Puts a bundle where the units look for it.
-pub fn keep_bundle(config: &Config, hash: &str, content: &[u8]) -> Result<(), Failure> {
-    let folder = config.state.join("bundles");
+/// Puts a bundle where units look for it, in a state folder or an input folder.
+pub fn keep_bundle(folder: &Path, hash: &str, content: &[u8]) -> Result<(), Failure> {
+    let folder = folder.join("bundles");
     let path = folder.join(format!("{hash}.json"));
     std::fs::create_dir_all(&folder)
         .and_then(|()| write_durably(&path, content))

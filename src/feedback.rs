@@ -5,14 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
-use log::kafka::{Admin, Feeder};
 use schemas::placement;
 use schemas::topics::{self, kind};
 use serde::Serialize;
 use serde_json::json;
 
 use crate::config::Config;
-use crate::control::{PUBLISHED, Publisher};
+use crate::control::{PUBLISHED, publishing};
 use crate::failure::Failure;
 use crate::wiring::start_runtime;
 use crate::{append, clock, kafka};
@@ -43,13 +42,12 @@ pub fn send(verdicts: &[Verdict], input: Option<&Path>, config: &Config) -> Resu
         return Ok(path.display().to_string());
     }
     let settings = kafka::writing_settings(config, "feedback", &start_runtime()?, &PUBLISHED)?;
-    let feeder = Feeder::connect(&settings)?;
-    let mut publisher = Publisher::new(&feeder, &Admin::connect(&settings)?, &settings.formats)?;
-    let partitions = publisher.partitions(TOPIC)?;
-    publisher.send(TOPIC, &rows(verdicts), &mut |row| {
-        vec![placement::of_key(verdicts[row].merchant_id.as_bytes(), partitions)]
+    publishing(&settings, |publisher| {
+        let partitions = publisher.partitions(TOPIC)?;
+        publisher.send(TOPIC, &rows(verdicts), &mut |row| {
+            vec![placement::of_key(verdicts[row].merchant_id.as_bytes(), partitions)]
+        })
     })?;
-    publisher.flush()?;
     Ok(format!("topic {TOPIC}"))
 }
 

@@ -112,7 +112,7 @@ pub fn keep_bundles(input: &Path, config: &Config) -> Result<(), Failure> {
         // What is named otherwise, such as zones, is no bundle of a unit.
         let stem = path.file_stem().and_then(|stem| stem.to_str());
         if let Some(hash) = stem.filter(|stem| ContentHash::from_hex(stem).is_some()) {
-            keep_bundle(config, hash, &std::fs::read(&path).map_err(failed)?)?;
+            keep_bundle(&config.state, hash, &std::fs::read(&path).map_err(failed)?)?;
         }
     }
     Ok(())

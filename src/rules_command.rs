@@ -8,20 +8,24 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use fraud::live::Definitions;
-use log::kafka::{Admin, Feeder};
 use schemas::bundles::RulesBundle;
 use schemas::ids::ContentHash;
+use schemas::topics::kind;
+use schemas::unit::BundleSource;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::config::{BrokerFlags, Config, LakeFlags, StateFlags};
-use crate::control::{ControlRecord, PUBLISHED, Publisher, keep_bundle};
+use crate::append::Place;
+use crate::config::Config;
+use crate::control::{ControlRecord, PUBLISHED, keep_bundle, publishing};
 use crate::failure::Failure;
-use crate::wiring::{start_runtime, write_durably};
+use crate::wiring::{StateBundles, start_runtime, write_durably};
 use crate::{append, clock, kafka, output};
 
 /// Units that score, the one whose values travel first.
 const UNITS: [&str; 2] = ["decode", "authorize"];
+/// Type and name of their control records.
+const CONTROL_TYPE: &str = "rules";
 /// Files of a folder of rules.
 const WINDOWS: &str = "windows.txt";
 const RULES: &str = "rules.txt";
@@ -65,6 +69,9 @@ struct PublishArgs {
     /// Folder of rules.
     #[arg(value_name = "DIR")]
     rules: PathBuf,
+    /// One JSON document.
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -72,25 +79,11 @@ struct PublishArgs {
 /// Bring the rules into force again that were so before the last ones.
 #[derive(Args)]
 struct RollbackArgs {
-    #[command(flatten)]
-    place: Place,
-}
-
-/// Where rules come into force.
-#[derive(Args)]
-struct Place {
-    /// Input folder of embedded runs; the next run reads them behind what is there.
-    #[arg(long, value_name = "DIR", conflicts_with = "brokers")]
-    input: Option<PathBuf>,
     /// One JSON document.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    brokers: BrokerFlags,
-    #[command(flatten)]
-    lake: LakeFlags,
-    #[command(flatten)]
-    state: StateFlags,
+    place: Place,
 }
 
 /// A line of the history of what was published.
@@ -108,13 +101,12 @@ pub fn run(args: &RulesArgs) -> Result<(), Failure> {
         RulesCommand::Publish(args) => {
             let bundle = read(&args.rules)?;
             Definitions::read(&bundle).map_err(|problems| {
-                let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                Failure::usage(format!("{}: {}", args.rules.display(), said.join("\n")))
-                    .with_help("nothing was published")
+                Failure::usage(format!("{}: {problems}", args.rules.display())).with_help("nothing was published")
             })?;
-            publish(&serde_json::to_vec_pretty(&bundle).map_err(Failure::failed)?, &args.place)
+            let content = serde_json::to_vec_pretty(&bundle).map_err(Failure::failed)?;
+            publish(&content, &args.place, args.json)
         }
-        RulesCommand::Rollback(args) => rollback(&args.place),
+        RulesCommand::Rollback(args) => rollback(args),
         RulesCommand::Quality(args) => quality::run(args),
     }
 }
@@ -141,7 +133,7 @@ fn lint(args: &LintArgs) -> Result<(), Failure> {
     let definitions = Definitions::read(&bundle);
     let (errors, oddities) = match &definitions {
         Ok(definitions) => (Vec::new(), definitions.lint().iter().map(ToString::to_string).collect()),
-        Err(problems) => (problems.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::new()),
+        Err(problems) => (problems.0.iter().map(ToString::to_string).collect::<Vec<_>>(), Vec::new()),
     };
     if args.json {
         output::print_json(&json!({ "errors": errors, "oddities": oddities }))?;
@@ -167,56 +159,54 @@ fn lint(args: &LintArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-fn rollback(place: &Place) -> Result<(), Failure> {
-    let config = Config::resolve_with(&place.lake, &place.state, &place.brokers)?;
+fn rollback(args: &RollbackArgs) -> Result<(), Failure> {
+    let config = args.place.config()?;
     let history = history(&config)?;
     let now = history.last().ok_or_else(|| Failure::usage("no rules were published with this state folder"))?;
     let before = history.iter().rev().find(|published| published.hash != now.hash);
+    let before = before.and_then(|published| ContentHash::from_hex(&published.hash));
     let before = before.ok_or_else(|| Failure::usage(format!("there were no rules before {}", now.hash)))?;
-    let path = config.state.join("bundles").join(format!("{}.json", before.hash));
-    let content =
-        fs::read(&path).map_err(|error| Failure::failed(format!("cannot read {}: {error}", path.display())))?;
-    publish(&content, place)
+    let content = StateBundles::new(&config.state).checked(before).map_err(Failure::failed)?;
+    publish(&content, &args.place, args.json)
 }
 
 /// Keeps a bundle where units look for it, names it on the log, and notes that.
-fn publish(content: &[u8], place: &Place) -> Result<(), Failure> {
-    let config = Config::resolve_with(&place.lake, &place.state, &place.brokers)?;
+fn publish(content: &[u8], place: &Place, json: bool) -> Result<(), Failure> {
+    let config = place.config()?;
     let hash = ContentHash::of(content).to_hex();
     let at_us = clock::now_us();
-    keep_bundle(&config, &hash, content)?;
-    let record = |unit: &str| ControlRecord {
-        unit: unit.to_string(),
-        change_type: "rules".to_string(),
-        id: "rules".to_string(),
-        hash: hash.clone(),
-        received_at_us: at_us,
-    };
+    keep_bundle(&config.state, &hash, content)?;
     let said = match &place.input {
         Some(input) => {
-            let name = input.join("bundles").join(format!("{hash}.json"));
-            write_durably(&name, content)
-                .map_err(|error| Failure::failed(format!("cannot write {}: {error}", name.display())))?;
+            keep_bundle(input, &hash, content)?;
             let lines = UNITS.map(|unit| {
-                json!({ "kind": "control", "control_unit": unit, "control_type": "rules", "control_id": "rules",
-                    "control_hash": hash })
+                json!({ "kind": kind::CONTROL, "control_unit": unit, "control_type": CONTROL_TYPE,
+                    "control_id": CONTROL_TYPE, "control_hash": hash })
             });
             append::to_transactions(input, "rules", lines.to_vec())?.display().to_string()
         }
         None => {
             let settings = kafka::writing_settings(&config, "control", &start_runtime()?, &PUBLISHED)?;
-            let feeder = Feeder::connect(&settings)?;
-            let mut publisher = Publisher::new(&feeder, &Admin::connect(&settings)?, &settings.formats)?;
-            let mut said = Vec::new();
-            for unit in UNITS {
-                said.push(format!("{unit}: {} partitions", publisher.control(&record(unit))?));
-                publisher.flush()?;
-            }
-            said.join(", ")
+            publishing(&settings, |publisher| {
+                let mut said = Vec::new();
+                for unit in UNITS {
+                    let record = ControlRecord {
+                        unit: unit.to_string(),
+                        change_type: CONTROL_TYPE.to_string(),
+                        id: CONTROL_TYPE.to_string(),
+                        hash: hash.clone(),
+                        received_at_us: at_us,
+                    };
+                    said.push(format!("{unit}: {} partitions", publisher.control(&record)?));
+                    // The brokers have one unit's record before the next one's is sent.
+                    publisher.flush()?;
+                }
+                Ok(said.join(", "))
+            })?
         }
     };
     note(&config, Published { hash: hash.clone(), at_us })?;
-    if place.json {
+    if json {
         return output::print_json(&json!({ "rules": hash, "published": said }));
     }
     output::print(&format!("rules {hash} come into force: {said}"))

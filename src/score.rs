@@ -11,7 +11,7 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
-use arrow::array::AsArray;
+use arrow::array::{AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use jiff::Timestamp;
@@ -147,14 +147,20 @@ fn journeys(mut drives: Vec<Drive>) -> Vec<Journey> {
     journeys.into_iter().map(|(journey, _)| journey).collect()
 }
 
+/// A column of texts, whatever kind of text column it is.
+fn texts(batch: &RecordBatch, column: usize) -> Result<StringArray, Failure> {
+    let texts = cast(batch.column(column), &DataType::Utf8).map_err(Failure::failed)?;
+    Ok(texts.as_string::<i32>().clone())
+}
+
 /// Devices, starts and ends that a query gives.
 async fn journeys_of(session: &Session, sql: &str) -> Result<Journeys, Failure> {
     let mut journeys = Journeys::new();
     for batch in session.collect(sql).await? {
-        let devices = cast(batch.column(0), &DataType::Utf8).map_err(Failure::failed)?;
+        let devices = texts(&batch, 0)?;
         let [starts, ends] =
             [1, 2].map(|column| batch.column(column).as_primitive::<TimestampMicrosecondType>().clone());
-        for (row, device) in devices.as_string::<i32>().iter().enumerate() {
+        for (row, device) in devices.iter().enumerate() {
             let journey = Journey { start_us: starts.value(row), end_us: ends.value(row) };
             journeys.entry(device.unwrap_or_default().to_string()).or_default().push(journey);
         }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
-use authorize::{AuthorizeUnit, Judgement, Outcome, Scorer};
+use authorize::{AuthorizeUnit, Scorer};
 use decode::keys::KeyRing;
 use decode::{DecodeUnit, MerchantWindows};
-use fraud::live::{self, CardSide, LiveError, MerchantSide};
+use fraud::live::{CardSide, LiveError, MerchantSide};
 use schemas::ids::ContentHash;
+use schemas::judgement::Judgement;
 use schemas::unit::BundleSource;
 
 /// A decode unit with windows of the merchant's side.
@@ -27,16 +28,6 @@ fn said(error: LiveError) -> String {
     error.to_string()
 }
 
-/// A bundle whose bytes are those that its hash names.
-fn content(bundles: &dyn BundleSource, hash: ContentHash) -> Result<Vec<u8>, String> {
-    let content = bundles.bundle(hash)?;
-    if ContentHash::of(&content) == hash {
-        Ok(content)
-    } else {
-        Err(format!("the content of bundle {} has another hash; restore the published file", hash.to_hex()))
-    }
-}
-
 impl MerchantWindows for Merchant {
     fn accept(&mut self, hash: ContentHash, content: &[u8], at_us: i64) -> Result<(), String> {
         self.0.accept(hash, content, at_us).map_err(said)
@@ -51,7 +42,7 @@ impl MerchantWindows for Merchant {
     }
 
     fn restore(&mut self, state: Option<&[u8]>, bundles: &dyn BundleSource) -> Result<(), String> {
-        self.0 = MerchantSide::restore(state, &|hash| content(bundles, hash)).map_err(said)?;
+        self.0 = MerchantSide::restore(state, &|hash| bundles.checked(hash)).map_err(said)?;
         Ok(())
     }
 }
@@ -66,8 +57,7 @@ impl Scorer for Card {
     }
 
     fn judge(&mut self, payments: &RecordBatch) -> Result<Vec<Option<Judgement>>, String> {
-        let judgements = self.0.judge(payments).map_err(said)?;
-        Ok(judgements.into_iter().map(|judgement| judgement.map(judgement_of)).collect())
+        self.0.judge(payments).map_err(said)
     }
 
     fn save(&self) -> Result<Vec<u8>, String> {
@@ -75,16 +65,7 @@ impl Scorer for Card {
     }
 
     fn restore(&mut self, state: Option<&[u8]>, bundles: &dyn BundleSource) -> Result<(), String> {
-        self.0 = CardSide::restore(state, &|hash| content(bundles, hash)).map_err(said)?;
+        self.0 = CardSide::restore(state, &|hash| bundles.checked(hash)).map_err(said)?;
         Ok(())
     }
-}
-
-fn judgement_of(judgement: live::Judgement) -> Judgement {
-    let live::Judgement { outcome, score, features, fired, contributions, sentence } = judgement;
-    let outcome = outcome.map(|outcome| match outcome {
-        live::Outcome::Block => Outcome::Block,
-        live::Outcome::Review => Outcome::Review,
-    });
-    Judgement { outcome, score, features, fired, contributions, sentence }
 }

@@ -10,6 +10,7 @@ pub mod bundles;
 pub mod durations;
 pub mod findings;
 pub mod ids;
+pub mod judgement;
 pub mod money;
 pub mod movement;
 pub mod parts;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::{ListBuilder, StringBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 use crate::movement;
@@ -21,6 +22,11 @@ pub fn timestamp() -> DataType {
 /// List of short texts, such as findings.
 pub fn text_list() -> DataType {
     DataType::List(Arc::new(Field::new("element", DataType::Utf8, false)))
+}
+
+/// Builds such lists.
+pub fn text_lists() -> ListBuilder<StringBuilder> {
+    ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false))
 }
 
 pub(crate) fn column(name: &str, data_type: DataType, nullable: bool, comment: &str) -> Field {

@@ -97,6 +97,15 @@ pub enum ControlChange {
 pub trait BundleSource {
     /// The bytes, or what is missing and where it was looked for.
     fn bundle(&self, hash: ContentHash) -> Result<Vec<u8>, String>;
+
+    /// The same, where they are what the hash names.
+    fn checked(&self, hash: ContentHash) -> Result<Vec<u8>, String> {
+        let content = self.bundle(hash)?;
+        let is_right = ContentHash::of(&content) == hash;
+        is_right
+            .then_some(content)
+            .ok_or_else(|| "its content has another hash; restore the published file".to_string())
+    }
 }
 
 /// Why a unit cannot go on. A bad record is never an error: it becomes a decision or a dead letter.

@@ -56,10 +56,8 @@ pub fn run(args: &QualityArgs) -> Result<(), Failure> {
     })?;
     let content = StateBundles::new(&config.state).bundle(hash).map_err(Failure::failed)?;
     let bundle = serde_json::from_slice(&content).map_err(Failure::failed)?;
-    let definitions = Definitions::read(&bundle).map_err(|problems| {
-        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        Failure::failed(format!("rules {}: {}", hash.to_hex(), said.join("\n")))
-    })?;
+    let definitions = Definitions::read(&bundle)
+        .map_err(|problems| Failure::failed(format!("rules {}: {problems}", hash.to_hex())))?;
     let column = |name: &str| name.to_string();
     let columns = FiredColumns {
         rule: column("fired_rule"),

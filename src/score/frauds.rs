@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::datatypes::TimestampMicrosecondType;
 use jiff::Timestamp;
 use lake::Session;
 use serde::{Deserialize, Serialize};
 
-use super::read;
+use super::{read, texts};
 use crate::failure::Failure;
 
 /// A card of a fraud is rightly suspected so long before and after it, microseconds: an hour.
@@ -90,14 +89,11 @@ pub async fn of(session: &Session, truth: &Path) -> Result<Vec<FraudScore>, Fail
     let incidents = read::<Incident>(&path)?;
     let mut found: BTreeMap<String, Vec<Hit>> = BTreeMap::new();
     for batch in session.collect(FOUND).await? {
-        let text = |column: usize| cast(batch.column(column), &DataType::Utf8).map_err(Failure::failed);
-        let [what, payments, tokens] = [text(0)?, text(1)?, text(2)?];
+        let [what, payments, tokens] = [texts(&batch, 0)?, texts(&batch, 1)?, texts(&batch, 2)?];
         let times = batch.column(3).as_primitive::<TimestampMicrosecondType>();
         for row in 0..batch.num_rows() {
-            let text = |column: &ArrayRef| {
-                let texts = column.as_string::<i32>();
-                if texts.is_valid(row) { texts.value(row).to_string() } else { String::new() }
-            };
+            let text =
+                |texts: &StringArray| if texts.is_valid(row) { texts.value(row).to_string() } else { String::new() };
             let hit = Hit { payment_id: text(&payments), token: text(&tokens), at_us: times.value(row) };
             found.entry(text(&what)).or_default().push(hit);
         }

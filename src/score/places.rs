@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use arrow::array::{Array, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Float64Type};
+use arrow::datatypes::Float64Type;
 use lake::Session;
 use serde::{Deserialize, Serialize};
 use trips::{Place, geodesic_m};
 
-use super::{median_and_p95, read};
+use super::{median_and_p95, read, texts};
 use crate::failure::Failure;
 
 /// A place is right so near to the true one, metres: as for stops.
@@ -54,9 +53,9 @@ pub async fn of(session: &Session, truth: &Path) -> Result<Option<PlaceScore>, F
     let truth: HashMap<String, Place> = places.collect();
     let (mut score, mut errors) = (PlaceScore::default(), Vec::new());
     for batch in session.collect(FOUND).await? {
-        let payments = cast(batch.column(0), &DataType::Utf8).map_err(Failure::failed)?;
+        let payments = texts(&batch, 0)?;
         let [lat, lon] = [1, 2].map(|column| batch.column(column).as_primitive::<Float64Type>());
-        for (row, payment) in payments.as_string::<i32>().iter().enumerate() {
+        for (row, payment) in payments.iter().enumerate() {
             let Some(true_place) = payment.and_then(|payment| truth.get(payment)) else { continue };
             score.payments += 1;
             if lat.is_null(row) || lon.is_null(row) {

@@ -22,8 +22,8 @@ mod merchant;
 mod rows;
 mod side;
 
-pub use card::{CardSide, Judgement, Outcome};
-pub use definitions::{Definitions, Problem};
+pub use card::CardSide;
+pub use definitions::{Definitions, Problem, Problems};
 pub use merchant::MerchantSide;
 pub use side::Content;
 

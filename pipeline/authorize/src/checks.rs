@@ -3,6 +3,7 @@
 use schemas::bundles::CardList;
 use schemas::findings::Findings;
 use schemas::ids::CardToken;
+use schemas::judgement::Outcome;
 use schemas::money::{AMOUNT_MINOR_MAX, Currency};
 use schemas::reasons::Reason;
 
@@ -10,7 +11,6 @@ use crate::columns::Record;
 use crate::in_force::{InForce, Rules};
 use crate::memory::Memory;
 use crate::payment::{ksn_hash, merchant_hash};
-use crate::scorer::Outcome;
 
 /// What is known about a swipe after its checks.
 #[derive(Debug, Clone, Copy)]

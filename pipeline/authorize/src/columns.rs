@@ -7,11 +7,11 @@ use arrow::array::{
 use arrow::datatypes::ArrowPrimitiveType;
 use schemas::findings::Findings;
 use schemas::ids::{CardToken, PaymentId};
+use schemas::judgement::Judgement;
 use schemas::reasons::Reason;
 use schemas::topics::kind;
 
 use crate::error::Error;
-use crate::scorer::Judgement;
 
 /// Last microsecond of the year 9999: no later time can be printed.
 const TIME_US_MAX: i64 = 253_402_300_799_999_999;

@@ -28,5 +28,5 @@ mod unit;
 
 pub use error::Error;
 pub use ledger::Totals;
-pub use scorer::{Judgement, Outcome, Scorer};
+pub use scorer::Scorer;
 pub use unit::AuthorizeUnit;

@@ -6,9 +6,10 @@ use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder,
     TimestampMicrosecondBuilder,
 };
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use schemas::findings::Findings;
 use schemas::ids::{CardToken, PaymentId};
+use schemas::judgement::Judgement;
 use schemas::reasons::{APPROVED, Reason};
 use schemas::topics;
 use schemas::unit::{Destination, Output, OutputSpec};
@@ -17,7 +18,6 @@ use crate::answer::{self, Answer};
 use crate::columns::{Record, Senseless};
 use crate::error::{Error, UNIT};
 use crate::machine::State;
-use crate::scorer::Judgement;
 
 const DECISIONS: &str = "decisions";
 const ALERTS: &str = "alerts";
@@ -132,10 +132,6 @@ pub(crate) struct Alert<'a> {
     pub(crate) sentence: &'a str,
 }
 
-fn texts() -> ListBuilder<StringBuilder> {
-    ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false))
-}
-
 /// Texts of a row; null where nothing was said.
 fn append_texts(builder: &mut ListBuilder<StringBuilder>, texts: Option<&Vec<String>>) {
     texts.into_iter().flatten().for_each(|text| builder.values().append_value(text));
@@ -227,7 +223,7 @@ impl Default for DecisionColumns {
             state: StringBuilder::new(),
             response_code: StringBuilder::new(),
             reason: StringBuilder::new(),
-            findings: texts(),
+            findings: topics::text_lists(),
             amount_minor: Int64Builder::new(),
             currency: StringBuilder::new(),
             held_minor: Int64Builder::new(),
@@ -240,9 +236,9 @@ impl Default for DecisionColumns {
             authorize_bundle: StringBuilder::new(),
             rules_bundle: StringBuilder::new(),
             score: Float64Builder::new(),
-            features: texts(),
-            fired_rules: texts(),
-            contributions: texts(),
+            features: topics::text_lists(),
+            fired_rules: topics::text_lists(),
+            contributions: topics::text_lists(),
             origin_partition: Int32Builder::new(),
             event_time: times(),
             ingest_time: times(),

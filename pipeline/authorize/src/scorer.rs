@@ -2,33 +2,8 @@
 
 use arrow::array::RecordBatch;
 use schemas::ids::ContentHash;
+use schemas::judgement::Judgement;
 use schemas::unit::BundleSource;
-
-/// What the risk team's rules want done with a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Refuse it.
-    Block,
-    /// Let it go on, and have people look at it.
-    Review,
-}
-
-/// What is said about a swipe or a refund. The texts are columns of the decision, see [`schemas::topics::decisions`].
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Judgement {
-    /// Nothing where nothing is to be done.
-    pub outcome: Option<Outcome>,
-    /// The model's answer, 0 to 1.
-    pub score: Option<f64>,
-    /// Values of windows and places.
-    pub features: Vec<String>,
-    /// Rules that fired.
-    pub fired: Vec<String>,
-    /// What made the score.
-    pub contributions: Vec<String>,
-    /// Why something is to be done, for people, without a full stop.
-    pub sentence: String,
-}
 
 /// Judges payments rows in their order. Equal rows and bundles give equal judgements and equal saved bytes, whatever the
 /// batch borders; no decision enters. Errors are sentences for an operator.

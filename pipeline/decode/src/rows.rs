@@ -7,7 +7,7 @@ use arrow::array::{
     RecordBatch, StringArray, StringBuilder, TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Field, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use schemas::findings::Findings;
 use schemas::ids::PaymentId;
 use schemas::topics::{self, kind};
@@ -131,7 +131,7 @@ impl Default for PaymentColumns {
             chip_capable: BooleanBuilder::new(),
             online_only: BooleanBuilder::new(),
             expired: BooleanBuilder::new(),
-            findings: ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false)),
+            findings: topics::text_lists(),
             signature_sha256: StringBuilder::new(),
             label: StringBuilder::new(),
             label_source: StringBuilder::new(),

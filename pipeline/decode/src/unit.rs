@@ -174,11 +174,7 @@ impl Unit for DecodeUnit {
         state.keys.check(&self.ring)?;
         let read = |hash: ContentHash| {
             let fail = |reason| not_loadable(format!("bundle {}", hash.to_hex()), reason);
-            let content = bundles.bundle(hash).map_err(fail)?;
-            if ContentHash::of(&content) != hash {
-                return Err(fail("its content has another hash; restore the published file".to_string()));
-            }
-            InForce::read(hash, &content)
+            InForce::read(hash, &bundles.checked(hash).map_err(fail)?)
         };
         self.in_force = state.bundle.map(read).transpose()?;
         if let Some(own) = &mut self.windows {

@@ -256,13 +256,7 @@ enum Named {
 }
 
 fn load(offset: Offset, hash: ContentHash, bundles: &dyn BundleSource) -> Result<Vec<u8>, RunnerError> {
-    let fail = |reason| RunnerError::Bundle { offset, hash: hash.to_hex(), reason };
-    let content = bundles.bundle(hash).map_err(fail)?;
-    if ContentHash::of(&content) == hash {
-        Ok(content)
-    } else {
-        Err(fail("its content has another hash; restore the published file".to_string()))
-    }
+    bundles.checked(hash).map_err(|reason| RunnerError::Bundle { offset, hash: hash.to_hex(), reason })
 }
 
 fn reject_offsets(rejects: &[Reject]) -> Vec<i64> {

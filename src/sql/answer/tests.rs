@@ -1,6 +1,4 @@
-use arrow::array::{
-    BooleanArray, Float64Array, Int32Array, Int64Array, ListBuilder, StringBuilder, TimestampMicrosecondArray,
-};
+use arrow::array::{BooleanArray, Float64Array, Int32Array, Int64Array, TimestampMicrosecondArray};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
@@ -8,7 +6,7 @@ use crate::sql::cells::TABLE_ROWS_MAX;
 
 /// One row with a value of each type that the tables have, one with hard values, one of nulls.
 fn every_type() -> RecordBatch {
-    let mut findings = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false));
+    let mut findings = schemas::topics::text_lists();
     findings.append_value([Some("expired_card"), Some("no \"name\"")]);
     findings.append_value([None::<&str>; 0]);
     findings.append_null();

@@ -2,8 +2,9 @@
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{cast, concat_batches};
-use fraud::live::{CardSide, Judgement, MerchantSide};
+use fraud::live::{CardSide, MerchantSide};
 use schemas::ids::ContentHash;
+use schemas::judgement::Judgement;
 use schemas::topics;
 
 use crate::support::one_day;

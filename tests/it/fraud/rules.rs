@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Shop, query, text, till};
+use crate::support::{Ended, Shop, query, text, till};
 
 const CARDS: [&str; 2] = ["4111111111111111", "4124939999999990"];
 const WINDOWS: &str = "window swipes_10m = count by token over 10m including current\n\
@@ -40,19 +40,14 @@ impl Site {
         self.folder.path().join("lake")
     }
 
-    fn command(&self, arguments: &[&str]) -> Vec<String> {
+    /// Runs a command on the shop's input and lake.
+    fn till(&self, arguments: &[&str]) -> Ended {
         let lake = self.lake();
-        [arguments, &["--input", text(&self.shop.input), "--lake", text(&lake)]]
-            .concat()
-            .into_iter()
-            .map(str::to_string)
-            .collect()
+        till(&[arguments, &["--input", text(&self.shop.input), "--lake", text(&lake)]].concat())
     }
 
     fn publish(&self, rules: &str) {
-        let folder = self.rules(rules);
-        let command = self.command(&["rules", "publish", text(&folder)]);
-        till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+        self.till(&["rules", "publish", text(&self.rules(rules))]).with_exit(0);
     }
 
     /// Swipes of these cards, ten seconds apart, in a file that is read next.
@@ -71,8 +66,7 @@ impl Site {
     }
 
     fn run(&self) {
-        let command = self.command(&["run"]);
-        till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+        self.till(&["run"]).with_exit(0);
     }
 
     fn decisions(&self) -> Vec<Value> {
@@ -108,8 +102,7 @@ fn rules_decide_from_where_they_come_into_force() {
     site.publish(BLOCK);
     site.swipe("2026-03-05.ndjson", 5, &[CARDS[0]]);
     site.run();
-    let command = site.command(&["rules", "rollback"]);
-    till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+    site.till(&["rules", "rollback"]).with_exit(0);
     site.swipe("2026-03-06.ndjson", 6, &[CARDS[0]]);
     site.run();
     let decisions = site.decisions();
@@ -140,8 +133,7 @@ fn a_verdict_becomes_a_label_and_counts_for_the_rule() {
         "{shown}"
     );
 
-    let command = site.command(&["alerts", "confirm", alert, "--by", "ann"]);
-    till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(0);
+    site.till(&["alerts", "confirm", alert, "--by", "ann"]).with_exit(0);
     site.run();
     let labels = query(&lake, "SELECT label, label_source FROM labels");
     assert_eq!(labels, [serde_json::json!({"label": "fraud", "label_source": "ann"})]);
@@ -169,8 +161,7 @@ fn wrong_and_odd_rules_are_said_with_their_line() {
     let ended = lint(&format!("{REVIEW}rule again review when swipes_10m >= 3\n")).with_exit(4);
     assert!(ended.stdout.contains("again"), "{ended}");
     let folder = site.rules(&wrong);
-    let command = site.command(&["rules", "publish", text(&folder)]);
-    let ended = till(&command.iter().map(String::as_str).collect::<Vec<_>>()).with_exit(2);
+    let ended = site.till(&["rules", "publish", text(&folder)]).with_exit(2);
     assert!(ended.stderr.contains("nothing was published"), "{ended}");
     assert_eq!(transactions(&site.shop.input), 1, "nothing was appended");
 }

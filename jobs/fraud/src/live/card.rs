@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use geo::{Distance, Haversine, Point};
 use schemas::ids::ContentHash;
+use schemas::judgement::{Judgement, Outcome};
 use schemas::topics::kind;
 
 use super::definitions::{SCORE, placeholders};
@@ -27,32 +28,6 @@ const PLACE_US: i64 = 24 * 3600 * 1_000_000;
 const PLACE_WINDOWS: usize = 3;
 /// Most contributions of a judgement.
 const CONTRIBUTIONS_MAX: usize = 5;
-
-/// What the rules want done with a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Refuse it.
-    Block,
-    /// Let it go on, and have people look at it.
-    Review,
-}
-
-/// What is said about a payment.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Judgement {
-    /// Nothing where no rule fired, or one that allows.
-    pub outcome: Option<Outcome>,
-    /// The model's answer; none without a model.
-    pub score: Option<f64>,
-    /// Values of windows and places, as `name = value`; what has no value is left out.
-    pub features: Vec<String>,
-    /// Rules that fired, as `class name: condition with its values`.
-    pub fired: Vec<String>,
-    /// What added or took most of the model's raw score, as `feature = amount`.
-    pub contributions: Vec<String>,
-    /// What the first of the rules that decide says to people; empty where none decides.
-    pub sentence: String,
-}
 
 /// The card's side of a partition.
 #[derive(Default)]
@@ -211,21 +186,21 @@ fn named(set: &WindowSet, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordB
 /// How far each swipe is from the card's swipe before, and how fast that was: great circle on a sphere of the earth's
 /// mean radius (6,371,008.8 m). Without a place on either side, or time between them, it is missing.
 fn geography(payments: &RecordBatch, places: &[ArrayRef]) -> Result<RecordBatch, LiveError> {
-    let whole = |column: &ArrayRef, row: usize| {
-        let numbers = column.as_primitive_opt::<Int64Type>()?;
-        numbers.is_valid(row).then(|| numbers.value(row))
+    let whole = |column: Option<&ArrayRef>| column?.as_primitive_opt::<Int64Type>().cloned();
+    let value = |column: &Option<Int64Array>, row: usize| {
+        column.as_ref().filter(|numbers| numbers.is_valid(row)).map(|numbers| numbers.value(row))
     };
-    let column = |name: &str| payments.column_by_name(name);
-    let point = |lat: Option<&ArrayRef>, lon: Option<&ArrayRef>, row: usize| {
-        let (lat, lon) = (whole(lat?, row)?, whole(lon?, row)?);
-        Some(Point::new(lon as f64 / 1e6, lat as f64 / 1e6))
+    let point = |[lat, lon]: &[Option<Int64Array>; 2], row: usize| {
+        Some(Point::new(value(lon, row)? as f64 / 1e6, value(lat, row)? as f64 / 1e6))
     };
+    let here = [LAT_E6, LON_E6].map(|name| whole(payments.column_by_name(name)));
+    let before = [0, 1].map(|place| whole(places.get(place)));
+    let since = whole(places.get(2));
     let (mut distances, mut speeds) = (Vec::new(), Vec::new());
     for row in 0..payments.num_rows() {
-        let here = point(column(LAT_E6), column(LON_E6), row);
-        let before = point(places.first(), places.get(1), row);
-        let distance_m = here.zip(before).map(|(here, before)| Haversine.distance(before, here));
-        let since_us = places.get(2).and_then(|since| whole(since, row)).filter(|since_us| *since_us > 0);
+        let points = point(&here, row).zip(point(&before, row));
+        let distance_m = points.map(|(here, before)| Haversine.distance(before, here));
+        let since_us = value(&since, row).filter(|since_us| *since_us > 0);
         distances.push(distance_m);
         speeds.push(distance_m.zip(since_us).map(|(distance_m, since_us)| distance_m / (since_us as f64 / 1e6)));
     }

@@ -1,5 +1,7 @@
 //! A bundle of rules as it is used: parsed, checked as a whole, its windows given to the side that has their key.
 
+use std::fmt;
+
 use schemas::bundles::RulesBundle;
 use sha2::{Digest, Sha256};
 
@@ -38,6 +40,25 @@ impl Problem {
     }
 }
 
+/// Everything that is wrong with a bundle, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problems(pub Vec<Problem>);
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let said: Vec<String> = self.0.iter().map(Problem::to_string).collect();
+        formatter.write_str(&said.join("\n"))
+    }
+}
+
+impl From<Vec<Problem>> for Problems {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self(problems)
+    }
+}
+
 /// A window's identity in rows: the first 16 hexadecimal digits of the SHA-256 of its definition without its name. The
 /// same definition means the same value under any name.
 fn identity(definition: &Definition) -> String {
@@ -64,17 +85,14 @@ impl Definitions {
     /// Reads a bundle's JSON.
     pub(super) fn of_content(content: &[u8]) -> Result<Self, LiveError> {
         let bundle = serde_json::from_slice(content).map_err(|error| LiveError::Bundle(error.to_string()))?;
-        Self::read(&bundle).map_err(|problems| {
-            let said: Vec<String> = problems.iter().map(Problem::to_string).collect();
-            LiveError::Bundle(said.join("\n"))
-        })
+        Self::read(&bundle).map_err(|problems| LiveError::Bundle(problems.to_string()))
     }
 
     /// Reads a bundle.
     ///
     /// # Errors
     /// Everything that is wrong with it, part by part; of rules only where windows and lists are right.
-    pub fn read(bundle: &RulesBundle) -> Result<Self, Vec<Problem>> {
+    pub fn read(bundle: &RulesBundle) -> Result<Self, Problems> {
         let payment = Fields::new(PAYMENT_FIELDS).expect("the fields of a payment have names of the language");
         let windows =
             windows::parse(&bundle.windows, &payment).map_err(|errors| marked("windows", &bundle.windows, &errors));
@@ -86,7 +104,7 @@ impl Definitions {
             (Ok(sides), Ok(lists), Ok(model)) => (sides, lists, model),
             (sides, lists, model) => {
                 let problems = [sides.err(), lists.err(), model.err()];
-                return Err(problems.into_iter().flatten().flatten().collect());
+                return Err(Problems(problems.into_iter().flatten().flatten().collect()));
             }
         };
         let fields = fields(&merchant, &card).map_err(|error| vec![Problem::new("windows", error)])?;
@@ -95,7 +113,7 @@ impl Definitions {
         let identities = merchant.windows.iter().map(identity).collect();
         let definitions = Self { merchant, identities, card, fields, rules, lists, model };
         let problems: Vec<Problem> = definitions.unknown_features().chain(definitions.unknown_placeholders()).collect();
-        if problems.is_empty() { Ok(definitions) } else { Err(problems) }
+        if problems.is_empty() { Ok(definitions) } else { Err(Problems(problems)) }
     }
 
     /// The rules.
@@ -183,15 +201,16 @@ fn sides(windows: Vec<Definition>, payment: &Fields) -> Result<(WindowSet, Windo
     };
     let (mut merchant, mut card, mut problems) = (set(), set(), Vec::new());
     for window in windows {
-        let has = |name: &str| window.key.iter().any(|field| field == name);
-        let mut window = about_swipes(window.clone(), payment);
-        // Under another merchant a reader's swipes lie in another partition, where nothing is known of these.
-        if has("reader_id") && !has("token") && !has("merchant_id") {
-            window.key.insert(0, "merchant_id".to_string());
-        }
-        if has("token") {
+        let mut window = about_swipes(window, payment);
+        let [by_token, by_merchant, by_reader] =
+            ["token", "merchant_id", "reader_id"].map(|name| window.key.iter().any(|field| field == name));
+        if by_token {
             card.windows.push(window);
-        } else if has("merchant_id") || has("reader_id") {
+        } else if by_merchant {
+            merchant.windows.push(window);
+        } else if by_reader {
+            // Under another merchant a reader's swipes lie in another partition, where nothing is known of these.
+            window.key.insert(0, "merchant_id".to_string());
             merchant.windows.push(window);
         } else {
             let key = window.key.join(", ");

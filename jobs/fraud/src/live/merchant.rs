@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Builder, Int64Builder, ListBuilder, RecordBatch, StringBuilder};
-use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
 use schemas::ids::ContentHash;
+use schemas::topics;
 
-use super::rows::{Judged, column, is_whole};
+use super::rows::{Judged, column};
 use super::side::{Content, Side};
 use super::{Definitions, LiveError};
 
@@ -45,7 +46,7 @@ impl MerchantSide {
     /// # Errors
     /// Fails where the rows are no payments; nothing was entered then.
     pub fn values(&mut self, rows: &RecordBatch) -> Result<ArrayRef, LiveError> {
-        let mut texts = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false));
+        let mut texts = topics::text_lists();
         let mut next = 0;
         if let Some((judged, values)) = self.side.process(rows)? {
             for (row, place) in judged.places.values().iter().enumerate() {
@@ -108,21 +109,14 @@ pub(super) fn travelled(
     let texts = lists.values().as_string_opt::<i32>().ok_or(LiveError::Column("windows"))?;
     let identified = definitions.merchant.windows.iter().zip(&definitions.identities);
     let columns = identified.map(|(window, wanted)| {
-        let value = |place: u32| {
-            let place = place as usize;
-            let (start, end) = (lists.value_offsets()[place] as usize, lists.value_offsets()[place + 1] as usize);
-            let mut of_row = (start..end).filter_map(|place| texts.value(place).split_once(EQUALS));
+        let values = judged.places.values().iter().map(|place| {
+            let ends = &lists.value_offsets()[*place as usize..];
+            let mut of_row = (ends[0]..ends[1]).filter_map(|place| texts.value(place as usize).split_once(EQUALS));
             of_row.find(|(identity, _)| identity == wanted).map(|(_, value)| value)
-        };
-        let places = judged.places.values().iter().copied();
-        if is_whole(&window.function.data_type()) {
-            let mut whole = Int64Builder::with_capacity(judged.places.len());
-            places.for_each(|place| whole.append_option(value(place).and_then(|text| text.parse().ok())));
-            Arc::new(whole.finish()) as ArrayRef
-        } else {
-            let mut numbers = Float64Builder::with_capacity(judged.places.len());
-            places.for_each(|place| numbers.append_option(value(place).and_then(|text| text.parse().ok())));
-            Arc::new(numbers.finish()) as ArrayRef
+        });
+        match window.function.data_type() {
+            DataType::Int64 => Arc::new(values.map(|text| text?.parse().ok()).collect::<Int64Array>()) as ArrayRef,
+            _ => Arc::new(values.map(|text| text?.parse().ok()).collect::<Float64Array>()),
         }
     });
     Ok(columns.collect())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::take_arrays;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::datatypes::{Field, Float64Type, Schema};
 use schemas::reasons::Reason;
 use schemas::topics::kind;
 
@@ -86,9 +86,8 @@ fn place_of(name: &str) -> usize {
 fn refused(rows: &RecordBatch) -> Result<ArrayRef, LiveError> {
     let findings = column(rows, "findings")?.as_list_opt::<i32>().ok_or(LiveError::Column("findings"))?;
     let names = findings.values().as_string_opt::<i32>().ok_or(LiveError::Column("findings"))?;
-    let declines = |name: Option<&str>| name.and_then(Reason::from_name).is_some_and(Reason::declines);
-    let offsets = findings.value_offsets().windows(2);
-    let refused = offsets.map(|ends| (ends[0]..ends[1]).any(|place| declines(Some(names.value(place as usize)))));
+    let declines = |place| Reason::from_name(names.value(place as usize)).is_some_and(Reason::declines);
+    let refused = findings.value_offsets().windows(2).map(|ends| (ends[0]..ends[1]).any(declines));
     Ok(Arc::new(refused.map(Some).collect::<BooleanArray>()))
 }
 
@@ -104,9 +103,4 @@ pub(super) fn beside(batches: &[&RecordBatch]) -> Result<RecordBatch, LiveError>
     let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
     let columns = batches.iter().flat_map(|batch| batch.columns()).cloned().collect();
     Ok(RecordBatch::try_new(schema, columns)?)
-}
-
-/// Whether a column holds whole numbers.
-pub(super) fn is_whole(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::Int64)
 }

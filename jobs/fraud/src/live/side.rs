@@ -38,14 +38,16 @@ impl Side {
     /// Brings windows into force. Those that are there go on; before the first ones rows may have passed unseen.
     pub(super) fn accept(&mut self, hash: ContentHash, set: WindowSet, at_us: i64) -> Result<(), LiveError> {
         // Checked before anything is taken away.
-        let mut windows = Windows::new(set.clone())?;
-        match self.in_force.take() {
-            Some((_, before)) => windows = before.succeeded(set)?,
+        set.check()?;
+        let windows = match self.in_force.take() {
+            Some((_, before)) => before.succeeded(set)?,
             None => {
+                let mut windows = Windows::new(set)?;
                 let unseen_us = self.newest_us.or(self.is_late.then_some(at_us));
                 unseen_us.into_iter().for_each(|unseen_us| windows.begin_after(unseen_us));
+                windows
             }
-        }
+        };
         self.in_force = Some((hash, windows));
         Ok(())
     }

@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray, new_null_array,
+    ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::Field;
 use proptest::prelude::*;
 use schemas::bundles::RulesBundle;
 use schemas::ids::ContentHash;
+use schemas::judgement::{Judgement, Outcome};
 use schemas::topics::{self, kind};
 
 use super::*;
@@ -77,8 +78,7 @@ fn rows(paid: &[Paid]) -> RecordBatch {
             "lat" => Arc::new(paid.iter().map(|paid| paid.lat).collect::<Float64Array>()),
             "lon" => Arc::new(paid.iter().map(|paid| paid.lat.map(|_| 0.0)).collect::<Float64Array>()),
             "findings" => {
-                let empty = ListBuilder::new(StringBuilder::new());
-                let mut findings = empty.with_field(Field::new("element", DataType::Utf8, false));
+                let mut findings = topics::text_lists();
                 paid.iter().for_each(|_| findings.append(true));
                 Arc::new(findings.finish())
             }
@@ -244,7 +244,7 @@ fn what_is_wrong_with_a_bundle_is_said_part_by_part() {
     let read = |windows: &str, rules: &str| {
         let lists = BTreeMap::from([("cards".to_string(), "globl x".to_string())]);
         let bundle = RulesBundle { windows: windows.into(), rules: rules.into(), lists, model: Some("tree".into()) };
-        Definitions::read(&bundle).unwrap_err().iter().map(Problem::to_string).collect::<Vec<_>>()
+        Definitions::read(&bundle).unwrap_err().0.iter().map(Problem::to_string).collect::<Vec<_>>()
     };
     let problems = read("window a = count by courier_id over 1d", "");
     assert_eq!(problems.len(), 3, "{problems:#?}");
@@ -252,7 +252,7 @@ fn what_is_wrong_with_a_bundle_is_said_part_by_part() {
     assert!(problems[1].starts_with("cards: ") && problems[2].starts_with("model: "), "{problems:#?}");
     let of_rules = |rules: &str| {
         let bundle = RulesBundle { windows: WINDOWS.into(), rules: rules.into(), ..RulesBundle::default() };
-        Definitions::read(&bundle).unwrap_err().iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+        Definitions::read(&bundle).unwrap_err().0.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
     };
     assert!(of_rules("rule a review when card_swipe_10m > 1").contains("did you mean `card_swipes_10m`?"));
     let problem = of_rules("rule a review \"{cards} of them\" when score > 0.5");

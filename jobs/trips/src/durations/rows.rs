@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
+    TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field};
 use arrow::error::ArrowError;
 
 use super::anomalies::Judge;
@@ -111,7 +110,7 @@ pub(super) fn batch(
 
 /// Codes of the anomalies and the sentences about them, of each trip asked about.
 fn judged(said: &Said<'_>, judge: &Judge<'_>, asked: &[u32]) -> (ArrayRef, ArrayRef) {
-    let mut codes = ListBuilder::new(StringBuilder::new()).with_field(Field::new("element", DataType::Utf8, false));
+    let mut codes = schemas::topics::text_lists();
     let mut reasons = StringBuilder::new();
     for (place, row) in asked.iter().enumerate() {
         let found = judge.anomalies(*row as usize, said.baseline.usual[place]);

@@ -3,6 +3,7 @@
 
 use schemas::bundles::Policy;
 use schemas::ids::ContentHash;
+use schemas::judgement::{Judgement, Outcome};
 use schemas::topics::kind;
 use schemas::unit::{BundleSource, Unit};
 
@@ -10,7 +11,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 
 use crate::testing::{Line, Row, Shelf, account, bundle, control, feed, later, of, short, swipe};
-use crate::{AuthorizeUnit, Judgement, Outcome, Scorer};
+use crate::{AuthorizeUnit, Scorer};
 
 /// Blocks amounts that end with 1, reviews those that end with 2, and counts what it has judged.
 #[derive(Default)]
