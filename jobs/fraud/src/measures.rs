@@ -17,7 +17,7 @@ pub use cards::{CardPrecision, DayOfCards, LabelledPayment, card_precision_ceili
 pub use folds::{FOLDS, Fold, LATEST_TRAINING_START_US, folds, test_rows};
 
 /// Microseconds of a day.
-const DAY_US: i64 = 86_400_000_000;
+pub(crate) const DAY_US: i64 = 86_400_000_000;
 
 /// Why a measure cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -9,13 +9,14 @@
 //! its trees to itself, so that neither contributions nor writing could be built on it, and one reader is better than
 //! two.
 //!
-//! It may depend on Arrow for columns and on a hash. It refuses files, clocks and randomness, and any model that it
+//! It may depend on Arrow for columns, on a hash and, in [`train`], on a trainer. It refuses files, clocks and randomness, and any model that it
 //! cannot evaluate exactly as LightGBM does: several classes, averaged trees (random forests), linear leaves, other
 //! objectives, categories that only a pandas frame can name.
 
 mod contributions;
 mod flat;
 mod read;
+pub mod train;
 mod tree;
 mod write;
 
@@ -77,6 +78,12 @@ pub enum ModelError {
     /// Names of features that a text of LightGBM cannot hold.
     #[error("the features of the model: {problem}")]
     Features {
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// The examples or the parameters of a training are refused.
+    #[error("no model can be trained: {problem}")]
+    Training {
         /// What is wrong with them.
         problem: String,
     },

@@ -19,6 +19,9 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("xtask", &[]),
 ];
 
+/// The same for tests alone.
+const ALLOWED_IN_TESTS: [(&str, &[&str]); 1] = [("jobs/", &["simulator"])];
+
 /// Crates without files, network and runtime.
 const PURE: [&str; 5] = ["schemas", "pipeline/decode", "pipeline/authorize", "pipeline/frontier", "jobs/"];
 
@@ -47,15 +50,18 @@ pub fn findings(folder: &str, manifest: &Table, crates: &BTreeMap<String, String
     let Some((_, allowed)) = ALLOWED.iter().find(|(pattern, _)| covers(pattern, folder)) else {
         return vec![format!("{folder}: no rule says on what this crate may depend; add one")];
     };
+    let in_tests =
+        ALLOWED_IN_TESTS.iter().find(|(pattern, _)| covers(pattern, folder)).map_or(&[][..], |found| found.1);
     let mut findings = Vec::new();
     for (section, name, value) in dependencies(manifest) {
+        let further = if section == "dev-dependencies" { in_tests } else { &[] };
         let own_path = value.get("path").and_then(Value::as_str);
         let target = crates.get(name).map(String::as_str).filter(|_| own_path.is_none());
         match (target, own_path) {
             (_, Some(path)) => {
                 findings.push(format!("{folder}: {name} is taken by the path {path}; use the workspace's"))
             }
-            (Some(target), _) if !allowed.iter().any(|pattern| covers(pattern, target)) => {
+            (Some(target), _) if !allowed.iter().chain(further).any(|pattern| covers(pattern, target)) => {
                 findings.push(format!("{folder}: may not depend on {target}"));
             }
             (None, _) if section == "dependencies" && is_pure(folder) && RUNTIMES.contains(&name) => {
@@ -89,7 +95,7 @@ mod tests {
 
     fn check(folder: &str, manifest: &str) -> Vec<String> {
         let root = "[workspace.dependencies]\nschemas = { path = \"schemas\" }\nlog = { path = \"pipeline/log\" }\n\
-            lake = { path = \"pipeline/lake\" }\narrow = \"59\"";
+            lake = { path = \"pipeline/lake\" }\nsimulator = { path = \"simulator\" }\narrow = \"59\"";
         findings(folder, &manifest.parse().unwrap(), &workspace_crates(&root.parse().unwrap()))
     }
 
@@ -100,6 +106,9 @@ mod tests {
             check("jobs/trips", "[dependencies]\nlog.workspace = true"),
             ["jobs/trips: may not depend on pipeline/log"]
         );
+        assert!(check("jobs/trips", "[dev-dependencies]\nsimulator.workspace = true").is_empty());
+        assert_eq!(check("jobs/trips", "[dependencies]\nsimulator.workspace = true").len(), 1);
+        assert_eq!(check("pipeline/lake", "[dev-dependencies]\nsimulator.workspace = true").len(), 1);
         for section in ["dependencies", "dev-dependencies", "build-dependencies", "target.'cfg(unix)'.dependencies"] {
             let found = check("pipeline/runner", &format!("[{section}]\nlake.workspace = true"));
             assert_eq!(found, ["pipeline/runner: may not depend on pipeline/lake"], "{section}");

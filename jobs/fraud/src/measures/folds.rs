@@ -45,6 +45,17 @@ impl Fold {
             test: delay_end_us..delay_end_us + TEST_DAYS * DAY_US,
         }
     }
+
+    /// The latest fold of whole days, cut at midnight UTC, whose test ends at or before a moment, microseconds UTC.
+    pub fn ending_by(end_us: i64) -> Self {
+        let midnight_us = end_us - end_us.rem_euclid(DAY_US);
+        Self::starting_at(midnight_us - (TRAINING_DAYS + DELAY_DAYS + TEST_DAYS) * DAY_US)
+    }
+
+    /// How long after a payment its label is known, microseconds.
+    pub fn label_delay_us(&self) -> i64 {
+        self.delay.end - self.delay.start
+    }
 }
 
 /// The protocol's folds, latest first; `latest_training_start_us` is a midnight, microseconds UTC.
@@ -69,7 +80,7 @@ pub fn test_rows<Customer: Copy + Ord>(fold: &Fold, payments: &[LabelledPayment<
     }
     let counts = |payment: &LabelledPayment<Customer>| {
         let morning_us = payment.time_us - (payment.time_us - fold.test.start).rem_euclid(DAY_US);
-        let known_until_us = morning_us - DELAY_DAYS * DAY_US;
+        let known_until_us = morning_us - fold.label_delay_us();
         let is_known = first_frauds_us.get(&payment.customer).is_some_and(|first_us| *first_us < known_until_us);
         fold.test.contains(&payment.time_us) && !is_known
     };

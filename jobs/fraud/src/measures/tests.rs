@@ -159,6 +159,16 @@ fn folds_are_the_published_spans() {
     assert_eq!(found.len(), 4);
 }
 
+/// Fails where a day that has not ended is tested, or one that has is not.
+#[test]
+fn the_latest_fold_ends_by_a_moment() {
+    for (end_us, start_day) in [(21 * DAY_US, 0), (22 * DAY_US - 1, 0), (22 * DAY_US, 1), (-1, -22)] {
+        let fold = Fold::ending_by(end_us);
+        assert_eq!(fold, Fold::starting_at(start_day * DAY_US));
+        assert!(fold.test.end <= end_us && end_us < fold.test.end + DAY_US);
+    }
+}
+
 /// Fails where a label is known earlier or later than after the delay, or frauds before the training count.
 #[test]
 fn cards_known_as_defrauded_are_not_tested() {

@@ -1,7 +1,9 @@
-//! Tests of the model: beside LightGBM's own answers, on texts that are broken, and on trees made by hand.
+//! Tests of the model: beside LightGBM's own answers, on texts that are broken, on trees made by hand, and on
+//! models trained here.
 
 mod broken;
 mod golden;
+mod training;
 mod trees;
 
 use std::path::PathBuf;
