@@ -133,7 +133,7 @@ fn documents(batches: &[RecordBatch]) -> Result<Vec<Value>, Failure> {
     if text.is_empty() { Ok(Vec::new()) } else { serde_json::from_slice(&text).map_err(Failure::failed) }
 }
 
-async fn rows(session: &Session, sql: &str) -> Result<Vec<Value>, Failure> {
+pub async fn rows(session: &Session, sql: &str) -> Result<Vec<Value>, Failure> {
     documents(&session.collect(sql).await?)
 }
 

@@ -1,30 +1,23 @@
-//! `till fraud`: features of any file of transactions, by windows that a text defines.
+//! `till fraud`: features of any file of transactions, models of them, and how good they are.
 
+mod evaluate;
+mod features;
+mod labelled;
+mod train;
 mod transactions;
 
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use clap::{Args, Subcommand};
-use fraud::fields::Fields;
-use fraud::windows::{WindowSet, Windows, parse};
-use serde_json::json;
 
 use crate::failure::Failure;
-use crate::output;
-use crate::progress::Bars;
-use crate::sql::answer::{AnswerWriter, Format, Shape};
-use crate::sql::destination::OutputFile;
-use transactions::{Decimals, Transactions};
 
 const SECOND_US: i64 = 1_000_000;
 /// Keys of a kind that are kept at once: some gigabytes.
 const KEYS_MAX: usize = 20_000_000;
 
-/// Fraud: features of transactions.
+/// Fraud: features of transactions, and models of them.
 #[derive(Args)]
 pub struct FraudArgs {
     #[command(subcommand)]
@@ -33,114 +26,21 @@ pub struct FraudArgs {
 
 #[derive(Subcommand)]
 enum FraudCommand {
-    Features(FeaturesArgs),
-}
-
-/// Compute features of any file of transactions: exact sliding windows by any key.
-///
-/// Transactions are read in the order of the file. Names of columns are written in lower case, with _ for anything but
-/// letters and digits.
-#[derive(Args)]
-#[command(after_help = "A file of windows, for instance:\n  \
-    window count_1d = count by customer_id over 1d including current\n  \
-    window mean_7d = mean(amount_minor) by customer_id where currency = 'EUR' over 7d\n  \
-    window risk_7d = mean(fraud) by terminal_id over 7d delayed 7d\n\n\
-    Functions: count, sum, mean, stddev, min, max, last, previous, distinct, since_first, since_last. A window covers a \
-    time that begins after its start and ends with its end, of the payments that stand before in the file.\n\n\
-    Examples:\n  till simulate handbook --out half-year.parquet\n  \
-    till fraud features --transactions half-year.parquet --windows windows.txt --out features.parquet\n  \
-    till fraud features --transactions shop.csv --time paid_at --decimals amount=2 --windows windows.txt --out features.csv")]
-struct FeaturesArgs {
-    /// Transactions: .csv with a head line, or .parquet.
-    #[arg(long, value_name = "FILE")]
-    transactions: PathBuf,
-    /// Windows, as text.
-    #[arg(long, value_name = "FILE")]
-    windows: PathBuf,
-    /// File for the transactions with their features: .parquet, .csv or .json.
-    #[arg(long, value_name = "FILE")]
-    out: PathBuf,
-    /// Column with the time.
-    #[arg(long, value_name = "COLUMN", default_value = "event_time")]
-    time: String,
-    /// Column of decimals that become whole numbers, with how many digits follow the point: amount=2 makes cents.
-    #[arg(long, value_name = "COLUMN=DIGITS")]
-    decimals: Vec<Decimals>,
-    /// Seconds that a transaction may be older than the newest of its key; one that is older has no features.
-    #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
-    lateness_s: u32,
-    /// One JSON document.
-    #[arg(long)]
-    json: bool,
+    Features(features::FeaturesArgs),
+    Evaluate(evaluate::EvaluateArgs),
+    Train(train::TrainArgs),
 }
 
 /// Runs the command.
 pub fn run(args: &FraudArgs) -> Result<(), Failure> {
     match &args.command {
-        FraudCommand::Features(args) => features(args),
+        FraudCommand::Features(args) => features::run(args),
+        FraudCommand::Evaluate(args) => evaluate::run(args),
+        FraudCommand::Train(args) => train::run(args),
     }
 }
 
-fn features(args: &FeaturesArgs) -> Result<(), Failure> {
-    let format = format_of(&args.out)?;
-    let transactions = Transactions::open(&args.transactions, &args.time, &args.decimals)?;
-    let windows = windows_of(&args.windows, transactions.fields())?;
-    let set = WindowSet {
-        windows,
-        time: transactions.time().to_string(),
-        lateness_us: i64::from(args.lateness_s) * SECOND_US,
-        keys_max: KEYS_MAX,
-    };
-    let mut windows = Windows::new(set).map_err(Failure::usage)?;
-    let unwritten =
-        |error: &dyn std::fmt::Display| Failure::failed(format!("cannot write {}: {error}", args.out.display()));
-    let mut file = OutputFile::create(&args.out)
-        .map_err(|error| Failure::usage(format!("cannot write {}: {error}", args.out.display())))?;
-    let schema = with_features(transactions.schema(), &windows.set().schema());
-    let shape = Shape { format, width: None };
-    let mut writer = AnswerWriter::start(shape, schema.clone(), file.file()).map_err(|error| unwritten(&error))?;
-    let bar = Bars::default().bar("features", transactions.rows());
-    for batch in transactions {
-        let batch = batch?;
-        let values = windows.process(&batch).map_err(Failure::failed)?;
-        let columns = batch.columns().iter().chain(values.columns()).cloned().collect();
-        let rows = RecordBatch::try_new(schema.clone(), columns).map_err(Failure::failed)?;
-        writer.write(&rows).map_err(|error| unwritten(&error))?;
-        bar.inc(batch.num_rows() as u64);
-    }
-    bar.finish();
-    let rows = writer.finish().map_err(|error| unwritten(&error))?;
-    file.keep().map_err(|error| unwritten(&error))?;
-    let (count, entries) = (windows.set().windows.len(), windows.entries());
-    if args.json {
-        return output::print_json(
-            &json!({ "out": args.out, "rows": rows, "windows": count, "entries_kept": entries }),
-        );
-    }
-    output::print(&format!("{}: {rows} transactions with {count} features", args.out.display()))
-}
-
-fn format_of(out: &Path) -> Result<Format, Failure> {
-    match out.extension().and_then(|ending| ending.to_str()) {
-        Some("parquet") => Ok(Format::Parquet),
-        Some("csv") => Ok(Format::Csv),
-        Some("json" | "ndjson") => Ok(Format::Json),
-        _ => Err(Failure::usage(format!("{}: the file must end with .parquet, .csv or .json", out.display()))),
-    }
-}
-
-/// The definitions of a file; everything that is wrong with it is said at once.
-fn windows_of(path: &Path, fields: &Fields) -> Result<Vec<fraud::windows::Definition>, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("cannot read the windows {}: {error}", path.display())))?;
-    parse(&text, fields).map_err(|errors| {
-        let marked: Vec<String> = errors.iter().map(|error| error.marked(&text)).collect();
-        let known: Vec<&str> = fields.iter().map(fraud::fields::Field::name).collect();
-        Failure::usage(format!("{}: {}", path.display(), marked.join("\n")))
-            .with_help(format!("the transactions have the fields {}", known.join(", ")))
-    })
-}
-
+/// Columns of transactions, and those of their features behind them.
 fn with_features(transactions: &SchemaRef, features: &Schema) -> SchemaRef {
     let fields = transactions.fields().iter().chain(features.fields());
     let fields: Vec<Arc<Field>> = fields.cloned().collect();

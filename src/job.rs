@@ -5,8 +5,9 @@
 mod durations;
 mod payment_places;
 mod promises;
+mod shadow_decisions;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -27,7 +28,8 @@ use crate::wiring::{job_lock, open_lake, start_runtime};
 /// Time zone of clocks where zones name none.
 const TIME_ZONE: &str = "UTC";
 
-/// Compute tables from what the units wrote: how long trips took, and where payments were paid. A job adds the rows that
+/// Compute tables from what the units wrote: how long trips took, where payments were paid, and what rules
+/// in shadow would have said. A job adds the rows that
 /// its table lacks; run it again whenever there is something new.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  till job trip-durations --zones town/bundles/zones.geojson\n  \
@@ -49,6 +51,8 @@ pub struct JobArgs {
     options: JobOptions,
     #[command(flatten)]
     lake: LakeFlags,
+    #[command(flatten)]
+    state: StateFlags,
 }
 
 /// What jobs are told beside the lake.
@@ -73,6 +77,8 @@ pub enum JobName {
     TripDurations,
     /// Where couriers' payments were paid, by the stops and trips of their phones: table payment_places.
     PaymentPlaces,
+    /// What rules and models in shadow would have said: table shadow_decisions.
+    ShadowDecisions,
 }
 
 impl JobName {
@@ -81,6 +87,7 @@ impl JobName {
         match self {
             Self::TripDurations => "trip_durations",
             Self::PaymentPlaces => "payment_places",
+            Self::ShadowDecisions => "shadow_decisions",
         }
     }
 
@@ -88,6 +95,7 @@ impl JobName {
         match self {
             Self::TripDurations => durations::compute(site, session),
             Self::PaymentPlaces => payment_places::compute(site, session),
+            Self::ShadowDecisions => shadow_decisions::compute(site, session),
         }
     }
 }
@@ -96,6 +104,8 @@ impl JobName {
 struct Site<'a> {
     runtime: &'a Runtime,
     options: &'a JobOptions,
+    /// State folder, where bundles lie.
+    state: &'a Path,
 }
 
 impl Site<'_> {
@@ -130,7 +140,7 @@ pub struct Done {
 
 /// Runs the command.
 pub fn run(args: &JobArgs) -> Result<(), Failure> {
-    let config = Config::resolve(&args.lake, &StateFlags::default())?;
+    let config = Config::resolve(&args.lake, &args.state)?;
     let mut names = args.names.clone();
     if names.is_empty() {
         names = JobName::value_variants().to_vec();
@@ -153,7 +163,7 @@ pub fn execute(names: &[JobName], config: &Config, options: &JobOptions) -> Resu
     config.require_lake()?;
     let runtime = start_runtime()?;
     let lake = Faults::from_environment()?.lake(open_lake(config, &runtime)?);
-    let site = Site { runtime: &runtime, options };
+    let site = Site { runtime: &runtime, options, state: &config.state };
     names.iter().map(|name| run_one(*name, config, &lake, &site)).collect()
 }
 

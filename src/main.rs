@@ -22,6 +22,7 @@ mod live;
 mod maintain;
 mod ops;
 mod output;
+mod past;
 mod progress;
 mod publish;
 mod registry;

@@ -1,6 +1,8 @@
 //! `till rules`: what scores payments, from a folder of texts to what is in force.
 
+mod backtest;
 mod quality;
+pub mod shadow;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +32,7 @@ const CONTROL_TYPE: &str = "rules";
 const WINDOWS: &str = "windows.txt";
 const RULES: &str = "rules.txt";
 const LISTS: &str = "lists";
-const MODEL: &str = "model.txt";
+pub const MODEL: &str = "model.txt";
 
 /// Rules, windows, lists and the model that score payments.
 #[derive(Args)]
@@ -45,6 +47,9 @@ enum RulesCommand {
     Publish(PublishArgs),
     Rollback(RollbackArgs),
     Quality(quality::QualityArgs),
+    Backtest(backtest::BacktestArgs),
+    Shadow(shadow::ShadowArgs),
+    Rollout(RolloutArgs),
 }
 
 /// Check a folder of rules: what is wrong is marked in its line, what is odd is said. Exit code 4 where there is anything.
@@ -76,6 +81,25 @@ struct PublishArgs {
     place: Place,
 }
 
+/// Let a rule fire for a share of the cards only, in the folder and in force. A card that is in stays in as the share grows.
+#[derive(Args)]
+struct RolloutArgs {
+    /// Folder of rules, whose rules.txt is changed.
+    #[arg(value_name = "DIR")]
+    rules: PathBuf,
+    /// The rule.
+    #[arg(value_name = "RULE")]
+    rule: String,
+    /// Share of the cards, such as 25% or 0.5%.
+    #[arg(value_name = "SHARE")]
+    share: String,
+    /// One JSON document.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// Bring the rules into force again that were so before the last ones.
 #[derive(Args)]
 struct RollbackArgs {
@@ -100,19 +124,42 @@ pub fn run(args: &RulesArgs) -> Result<(), Failure> {
         RulesCommand::Lint(args) => lint(args),
         RulesCommand::Publish(args) => {
             let bundle = read(&args.rules)?;
-            Definitions::read(&bundle).map_err(|problems| {
-                Failure::usage(format!("{}: {problems}", args.rules.display())).with_help("nothing was published")
-            })?;
+            checked(&bundle, &args.rules)?;
             let content = serde_json::to_vec_pretty(&bundle).map_err(Failure::failed)?;
             publish(&content, &args.place, args.json)
         }
         RulesCommand::Rollback(args) => rollback(args),
         RulesCommand::Quality(args) => quality::run(args),
+        RulesCommand::Backtest(args) => backtest::run(args),
+        RulesCommand::Shadow(args) => shadow::run(args),
+        RulesCommand::Rollout(args) => rollout(args),
     }
 }
 
+/// What a bundle says; everything that is wrong with it is said at once.
+fn checked(bundle: &RulesBundle, folder: &Path) -> Result<Definitions, Failure> {
+    Definitions::read(bundle).map_err(|problems| {
+        Failure::usage(format!("{}: {problems}", folder.display())).with_help("nothing was published")
+    })
+}
+
+fn rollout(args: &RolloutArgs) -> Result<(), Failure> {
+    let mut bundle = read(&args.rules)?;
+    let definitions = checked(&bundle, &args.rules)?;
+    bundle.rules = definitions.rules().with_rollout(&bundle.rules, &args.rule, &args.share).ok_or_else(|| {
+        let known: Vec<&str> = definitions.rules().rules().iter().map(fraud::rules::Rule::name).collect();
+        Failure::usage(format!("{} has no rule {}", args.rules.display(), args.rule))
+            .with_help(format!("it has {}", known.join(", ")))
+    })?;
+    checked(&bundle, &args.rules)?;
+    let path = args.rules.join(RULES);
+    write_durably(&path, bundle.rules.as_bytes())
+        .map_err(|error| Failure::failed(format!("cannot write {}: {error}", path.display())))?;
+    publish(&serde_json::to_vec_pretty(&bundle).map_err(Failure::failed)?, &args.place, args.json)
+}
+
 /// The bundle of a folder.
-fn read(folder: &Path) -> Result<RulesBundle, Failure> {
+pub fn read(folder: &Path) -> Result<RulesBundle, Failure> {
     let text = |path: &Path| {
         fs::read_to_string(path).map_err(|error| Failure::usage(format!("cannot read {}: {error}", path.display())))
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-use crate::topics::{self, optional, required, timestamp};
+use crate::topics::{self, optional, required, text_list, timestamp};
 use crate::{durations, movement, places};
 
 /// Column with the topic that a row came from.
@@ -105,6 +105,23 @@ pub fn courier_rows() -> SchemaRef {
     ]))
 }
 
+/// What rules in shadow say about payments.
+pub fn shadow_decisions() -> SchemaRef {
+    use DataType::{Float64, Utf8};
+    Arc::new(Schema::new(vec![
+        required("shadow_bundle", Utf8, "hash of the rules, lists, windows and model in shadow"),
+        optional("payment_id", Utf8, "the payment"),
+        required("kind", Utf8, "swipe or refund"),
+        required("outcome", Utf8, "what would be done: block, review or nothing"),
+        optional("score", Float64, "what the model in shadow says, 0 to 1"),
+        required("features", text_list(), "values of windows and of places that the rules could read: name = value"),
+        required("fired_rules", text_list(), "rules that fired, with their class and the values filled in"),
+        required("contributions", text_list(), "what added or took most of the model's raw score: feature = amount"),
+        required("event_time", timestamp(), "time of the payment"),
+        required("ingest_time", timestamp(), "the log's own timestamp"),
+    ]))
+}
+
 fn table(name: &'static str, comment: &'static str, rows: SchemaRef) -> TableSpec {
     TableSpec { name, comment, schema: with_source(&rows) }
 }
@@ -126,6 +143,11 @@ pub fn of_jobs() -> Vec<TableSpec> {
             "payment_places",
             "where couriers' payments were paid; a larger revision replaces the rows before it",
             places::payment_places(),
+        ),
+        table(
+            "shadow_decisions",
+            "what rules and models in shadow would have said about payments; no decision knows of it",
+            shadow_decisions(),
         ),
     ]
 }

@@ -22,6 +22,8 @@ use crate::failure::Failure;
 const BATCH_ROWS: usize = 65_536;
 /// Most digits after the point: a millionth of a unit.
 const DIGITS_MAX: u32 = 6;
+/// Significant digits from which on a decimal may be one that binary floating point wrote.
+const FLOAT_DIGITS: usize = 15;
 
 /// A column of decimals that are read as whole numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,27 +45,32 @@ impl FromStr for Decimals {
 }
 
 impl Decimals {
-    /// The digits of a decimal as a whole number; nothing where it has more of them, or is none.
+    /// The digits of a decimal as a whole number; nothing where it has more of them, or is none. So many digits as only
+    /// binary floating point writes are taken for the decimal that it meant: 410.45000000000005 is 410.45.
     fn whole(&self, text: &str) -> Option<i64> {
         let text = text.trim();
         let (sign, digits) = text.strip_prefix('-').map_or((1, text), |digits| (-1, digits));
         let (units, fraction) = digits.split_once('.').unwrap_or((digits, ""));
         let fraction = fraction.trim_end_matches('0');
         let are_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        if units.is_empty() || !are_digits(units) || !are_digits(fraction) || fraction.len() > self.digits as usize {
+        if units.is_empty() || !are_digits(units) || !are_digits(fraction) {
             return None;
+        }
+        if fraction.len() > self.digits as usize {
+            let is_float = units.len() + fraction.len() >= FLOAT_DIGITS;
+            return is_float.then(|| text.parse().ok().and_then(|number| self.of_number(number))).flatten();
         }
         let padded = format!("{units}{fraction:0<width$}", width = self.digits as usize);
         padded.parse::<i64>().ok().map(|whole| sign * whole)
     }
 
+    /// Binary floating point says a decimal within a few of its last digits.
+    fn of_number(&self, number: f64) -> Option<i64> {
+        let scaled = number * 10_f64.powi(self.digits.cast_signed());
+        (scaled.abs() < 1e15 && (scaled - scaled.round()).abs() < 1e-4).then(|| scaled.round() as i64)
+    }
+
     fn read(&self, column: &ArrayRef) -> Result<ArrayRef, String> {
-        let scale = 10_f64.powi(self.digits.cast_signed());
-        let of_number = |number: f64| {
-            let scaled = number * scale;
-            // Binary floating point says a decimal within a few of its last digits.
-            (scaled.abs() < 1e15 && (scaled - scaled.round()).abs() < 1e-4).then(|| scaled.round() as i64)
-        };
         let checked = |row: usize, value: Option<i64>| {
             let digits = self.digits;
             value.map(Some).ok_or_else(|| {
@@ -74,8 +81,10 @@ impl Decimals {
         let whole: Result<Int64Array, String> = if column.data_type().is_floating() {
             let numbers = cast(column, &DataType::Float64).map_err(|error| error.to_string())?;
             let numbers = numbers.as_primitive::<Float64Type>();
-            rows.map(|row| if numbers.is_null(row) { Ok(None) } else { checked(row, of_number(numbers.value(row))) })
-                .collect()
+            rows.map(
+                |row| if numbers.is_null(row) { Ok(None) } else { checked(row, self.of_number(numbers.value(row))) },
+            )
+            .collect()
         } else {
             let texts = cast(column, &DataType::Utf8).map_err(|error| error.to_string())?;
             let texts = texts.as_string::<i32>();
@@ -131,9 +140,11 @@ impl Transactions {
         let missing = decimals.iter().map(|decimals| &decimals.column).chain([&time]);
         if let Some(missing) = missing.into_iter().find(|name| schema.field_with_name(name).is_err()) {
             let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            return Err(
-                failed(&format!("it has no column {missing}")).with_help(format!("it has {}", names.join(", ")))
-            );
+            return Err(failed(&format!("it has no column {missing}")).with_help(format!(
+                "name it, as in --time {}; it has {}",
+                names[0],
+                names.join(", ")
+            )));
         }
         let typed = |field: &Arc<Field>| Some((field.name().clone(), field_type(field.data_type())?));
         let fields = Fields::new(schema.fields().iter().filter_map(typed)).map_err(|error| failed(&error))?;
@@ -205,7 +216,7 @@ fn csv(mut file: File, decimals: &[Decimals]) -> Result<(SchemaRef, u64, Batches
 }
 
 /// A column's name as windows write it.
-fn plain(name: &str) -> String {
+pub fn plain(name: &str) -> String {
     let letter = |sign: char| if sign.is_ascii_alphanumeric() { sign.to_ascii_lowercase() } else { '_' };
     name.trim().chars().map(letter).collect()
 }
@@ -237,6 +248,8 @@ mod tests {
         assert_eq!(cents.column, "tx_amount");
         let whole = ["57.16", "0.1", "-3", "12.500", "90071992547409.93"].map(|text| cents.whole(text));
         assert_eq!(whole, [Some(5_716), Some(10), Some(-300), Some(1_250), Some(9_007_199_254_740_993)]);
+        let floats = ["410.45000000000005", "630.3499999999999", "0.12345678901234567"].map(|text| cents.whole(text));
+        assert_eq!(floats, [Some(41_045), Some(63_035), None]);
         assert_eq!(["1.234", "", ".", "1e3", "abc", "1.2.3"].map(|text| cents.whole(text)), [None; 6]);
         let numbers: ArrayRef = Arc::new(Float64Array::from(vec![Some(57.16), None, Some(0.1 + 0.2)]));
         let read = cents.read(&numbers).unwrap();

@@ -1,10 +1,11 @@
 //! `till rules quality`: what the rules in force are worth, by what people and issuers said of the payments on which they
 //! fired.
 
+use arrow::array::AsArray;
 use clap::Args;
 use fraud::live::Definitions;
 use fraud::quality::{FiredColumns, FiredRules, LabelColumns};
-use lake::open_session;
+use lake::{Session, open_session};
 use schemas::ids::ContentHash;
 use schemas::unit::BundleSource;
 
@@ -38,16 +39,20 @@ pub struct QualityArgs {
     state: StateFlags,
 }
 
+/// Hash of the rules in force; nothing where none were.
+pub async fn in_force(session: &Session) -> Result<Option<ContentHash>, Failure> {
+    let hashes = session.collect(IN_FORCE).await?;
+    Ok(hashes
+        .iter()
+        .find_map(|batch| ContentHash::from_hex(batch.column(0).as_string::<i32>().iter().flatten().next()?)))
+}
+
 /// Runs the command.
 pub fn run(args: &QualityArgs) -> Result<(), Failure> {
     let config = Config::resolve(&args.lake, &args.state)?;
     let (hash, fired, labels) = start_runtime()?.block_on(async {
         let session = open_session(&config.lake).await?;
-        let hashes = session.collect(IN_FORCE).await?;
-        let hash = hashes.iter().find_map(|batch| {
-            let texts = arrow::array::AsArray::as_string::<i32>(batch.column(0).as_ref());
-            ContentHash::from_hex(texts.iter().flatten().next()?)
-        });
+        let hash = in_force(&session).await?;
         Ok::<_, Failure>((hash, session.collect(FIRED).await?, session.collect(LABELS).await?))
     })?;
     let hash = hash.ok_or_else(|| {

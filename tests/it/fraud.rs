@@ -1,6 +1,8 @@
 //! `till fraud` and the transactions of the handbook.
 
 mod features;
+mod models;
 mod parity;
 mod replay;
 mod rules;
+mod shadow;

@@ -90,13 +90,15 @@ impl FeatureSet {
 
     /// Names of all features, windows first: the columns that a model asks for.
     pub fn names(&self) -> Vec<String> {
-        self.definitions().map(|(name, _)| name.to_string()).collect()
+        let windows = self.windows.iter().map(|window| window.name.clone());
+        windows.chain(self.derived.iter().map(|derived| derived.name.clone())).collect()
     }
 
-    /// Each feature's name and the text that defines it, in the order of [`Self::names`].
-    pub fn definitions(&self) -> impl Iterator<Item = (&str, String)> {
-        let windows = self.windows.iter().map(|window| (window.name.as_str(), window.to_string()));
-        windows.chain(self.derived.iter().map(|derived| (derived.name.as_str(), derived.to_string())))
+    /// The text that defines a feature.
+    pub fn definition(&self, name: &str) -> Option<String> {
+        let windows = self.windows.iter().map(|window| (&window.name, window.to_string()));
+        let derived = self.derived.iter().map(|derived| (&derived.name, derived.to_string()));
+        windows.chain(derived).find(|(known, _)| *known == name).map(|(_, text)| text)
     }
 }
 

@@ -14,10 +14,10 @@ mod tests;
 use std::collections::BTreeMap;
 
 pub use cards::{CardPrecision, DayOfCards, LabelledPayment, card_precision_ceiling, card_precision_top_k};
-pub use folds::{FOLDS, Fold, LATEST_TRAINING_START_US, folds, test_rows};
+pub use folds::{Days, FOLDS, Fold, LATEST_TRAINING_START_US, test_rows};
 
 /// Microseconds of a day.
-pub(crate) const DAY_US: i64 = 86_400_000_000;
+pub const DAY_US: i64 = 86_400_000_000;
 
 /// Why a measure cannot be taken.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]

@@ -101,6 +101,8 @@ pub struct Rule {
     missing_fires: bool,
     condition: Condition,
     name_span: Range<usize>,
+    /// Its rollout, with what parts it from the word before; empty where it would stand.
+    rollout_span: Range<usize>,
     condition_span: Range<usize>,
 }
 
@@ -192,6 +194,13 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
+    /// The text of these rules with another share of cards for one of them, such as `25%`; nothing where no rule has the
+    /// name. Whether the share is one is seen when the text is parsed.
+    pub fn with_rollout(&self, text: &str, rule: &str, share: &str) -> Option<String> {
+        let Range { start, end } = self.rules.iter().find(|known| known.name == rule)?.rollout_span.clone();
+        Some(format!("{} rollout {share}{}", &text[..start], &text[end..]))
+    }
+
     /// Parses the text of a rule file.
     ///
     /// # Errors

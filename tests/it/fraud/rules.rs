@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Ended, Shop, query, text, till};
+use crate::support::{Ended, Shop, one_day, query, text, till};
 
 const CARDS: [&str; 2] = ["4111111111111111", "4124939999999990"];
 const WINDOWS: &str = "window swipes_10m = count by token over 10m including current\n\
@@ -147,6 +147,44 @@ fn a_verdict_becomes_a_label_and_counts_for_the_rule() {
     let ended =
         till(&["alerts", "dismiss", "nothing", "--lake", text(&lake), "--input", text(&site.shop.input)]).with_exit(2);
     assert!(ended.stderr.contains("there is no alert"), "{ended}");
+}
+
+/// Fails if a backtest sees other values than the live rules did, or counts what it cannot know.
+#[test]
+fn a_backtest_says_what_the_rules_in_force_said() {
+    let demo = one_day();
+    let lake = demo.lake();
+    let in_force = query(&lake, "SELECT DISTINCT rules_bundle FROM decisions WHERE rules_bundle IS NOT NULL");
+    let hash = in_force[0]["rules_bundle"].as_str().unwrap();
+    let bundle = fs::read(demo.input().join(format!("bundles/{hash}.json"))).unwrap();
+    let bundle: schemas::bundles::RulesBundle = serde_json::from_slice(&bundle).unwrap();
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("windows.txt"), &bundle.windows).unwrap();
+    let more = format!("{}\nrule much review when amount_minor > 100000\n", bundle.rules);
+    fs::write(folder.path().join("rules.txt"), more).unwrap();
+    let command = ["rules", "backtest", text(folder.path()), "--lake", text(&lake)];
+    let report = till(&[&command[..], &["--json"]].concat()).with_exit(0).json();
+    let fired = query(
+        &lake,
+        "SELECT split_part(split_part(fired, ': ', 1), ' ', 2) AS rule, count(*) AS hits FROM \
+         (SELECT unnest(fired_rules) AS fired FROM decisions WHERE kind = 'authorization') GROUP BY 1 ORDER BY 1",
+    );
+    assert!(fired.len() >= 4, "{fired:?}");
+    let rules = report["as_written"]["rules"].as_array().unwrap();
+    for live in &fired {
+        let again = rules.iter().find(|rule| rule["rule"] == live["rule"]).unwrap();
+        assert_eq!(again["hits"]["payments"], live["hits"], "{live}");
+    }
+    let testing = rules.iter().find(|rule| rule["rule"] == "card_testing").unwrap();
+    let of = |what: &str| testing["hits"][what].as_u64().unwrap();
+    assert!(of("unknowable") > 10 && of("frauds") > 0, "{testing}");
+    assert_eq!(
+        of("unknowable") + of("frauds"),
+        of("payments"),
+        "all were refused, and somebody spoke of some: {testing}"
+    );
+    let table = till(&command).with_exit(0).stdout;
+    assert!(table.contains("card_testing") && table.contains("unknowable"), "{table}");
 }
 
 #[test]

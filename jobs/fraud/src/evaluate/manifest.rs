@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{EvaluationError, Spread, Trained, TrainingSpan};
-use crate::features::FeatureSet;
 use crate::model::train::{Parameters, TRAINER};
 
 /// What a model was trained on; fields in the order of the JSON.
@@ -47,8 +46,8 @@ pub struct ManifestFeature {
 }
 
 impl Manifest {
-    /// The manifest of a training. `features` are what is known of how the model's features are made, `measures` what
-    /// folds came to.
+    /// The manifest of a training. `definition` says by what text a feature is made, where that is known; `measures` are
+    /// what folds came to.
     ///
     /// # Errors
     /// Fails where the calendar does not know the days.
@@ -56,14 +55,10 @@ impl Manifest {
         trained: &Trained,
         span: &TrainingSpan,
         parameters: &Parameters,
-        features: Option<&FeatureSet>,
+        definition: impl Fn(&str) -> Option<String>,
         measures: Vec<Spread>,
     ) -> Result<Self, EvaluationError> {
         let moment = |at_us: i64| Timestamp::from_microsecond(at_us).map_err(|_| EvaluationError::Moment { at_us });
-        let definition = |name: &str| {
-            let mut known = features.into_iter().flat_map(FeatureSet::definitions);
-            known.find(|(known, _)| *known == name).map(|(_, definition)| definition)
-        };
         let feature = |name: &String| ManifestFeature { name: name.clone(), definition: definition(name) };
         Ok(Self {
             model: trained.model.identity().to_string(),

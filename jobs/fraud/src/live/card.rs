@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, Schema};
 use geo::{Distance, Haversine, Point};
@@ -10,7 +10,7 @@ use schemas::ids::ContentHash;
 use schemas::judgement::{Judgement, Outcome};
 use schemas::topics::kind;
 
-use super::definitions::{SCORE, placeholders};
+use super::definitions::{PLACE_US, SCORE, placeholders};
 use super::merchant::{text_of, travelled};
 use super::rows::{GEO_FIELDS, LAT_E6, LON_E6, beside};
 use super::side::{Content, Side};
@@ -22,12 +22,21 @@ use crate::model::Model;
 use crate::rules::{Class, Rule};
 use crate::windows::{Definition, Function, WindowSet};
 
-/// How long a card's last place is remembered: a day.
-const PLACE_US: i64 = 24 * 3600 * 1_000_000;
 /// Windows of places, behind those of the definitions.
 const PLACE_WINDOWS: usize = 3;
 /// Most contributions of a judgement.
 const CONTRIBUTIONS_MAX: usize = 5;
+
+/// What is seen of payments before rules are asked.
+struct Seen<'a> {
+    places: UInt32Array,
+    /// All fields.
+    payments: RecordBatch,
+    /// Windows and places alone.
+    features: RecordBatch,
+    definitions: &'a Definitions,
+    model: Option<Scored<'a>>,
+}
 
 /// The card's side of a partition.
 #[derive(Default)]
@@ -61,29 +70,15 @@ impl CardSide {
     /// Fails where the rows are no payments.
     pub fn judge(&mut self, rows: &RecordBatch) -> Result<Vec<Option<Judgement>>, LiveError> {
         let mut judgements = vec![None; rows.num_rows()];
-        let (Some((judged, values)), Some(definitions)) = (self.side.process(rows)?, &self.definitions) else {
+        let Some(Seen { places, payments, features, definitions, model }) = self.seen(rows)? else {
             return Ok(judgements);
         };
-        if judged.places.is_empty() {
-            return Ok(judgements);
-        }
-        let (own, places) = values.columns().split_at(values.num_columns() - PLACE_WINDOWS);
-        let Definitions { merchant, card, fields, rules, model, .. } = definitions;
-        let mut features = named(merchant, travelled(rows, &judged, definitions)?, judged.places.len())?;
-        let own = named(card, own.to_vec(), judged.places.len())?;
-        features = beside(&[&features, &own, &geography(&judged.payments, places)?])?;
-        let mut all = beside(&[&judged.payments, &features])?;
-        let model = model.as_ref().map(|model| Scored::of(model, &all)).transpose()?;
-        let scores: ArrayRef = match &model {
-            Some(scored) => Arc::new(Float64Array::from(scored.scores.clone())),
-            None => Arc::new(Float64Array::new_null(all.num_rows())),
-        };
-        all = beside(&[&all, &batch(vec![Field::new(SCORE, DataType::Float64, true)], vec![scores])?])?;
+        let Definitions { fields, rules, .. } = definitions;
         // All fields are bound, for conditions and to fill them in.
-        let values = Columns::bind(&all, fields.iter())?;
+        let values = Columns::bind(&payments, fields.iter())?;
         let verdicts = rules.evaluate_bound(&values);
         let kinds = fields.get("kind").expect("payments have a kind");
-        for (row, place) in judged.places.values().iter().enumerate() {
+        for (row, place) in places.values().iter().enumerate() {
             let said = values.row(row);
             let is_swipe = said.text(kinds) == Some(kind::SWIPE);
             let fired = verdicts.fired_in(row).map(|index| &rules.rules()[index]);
@@ -96,6 +91,38 @@ impl CardSide {
             });
         }
         Ok(judgements)
+    }
+
+    /// Everything that rules may read of payments rows, which follow those before, for who tries other rules over them: one
+    /// row for each that is judged, and their places. Nothing where there is none.
+    ///
+    /// # Errors
+    /// Fails where the rows are no payments.
+    pub fn fields_of(&mut self, rows: &RecordBatch) -> Result<Option<(RecordBatch, UInt32Array)>, LiveError> {
+        Ok(self.seen(rows)?.map(|seen| (seen.payments, seen.places)))
+    }
+
+    fn seen(&mut self, rows: &RecordBatch) -> Result<Option<Seen<'_>>, LiveError> {
+        let (Some((judged, values)), Some(definitions)) = (self.side.process(rows)?, &self.definitions) else {
+            return Ok(None);
+        };
+        if judged.places.is_empty() {
+            return Ok(None);
+        }
+        let (own, places) = values.columns().split_at(values.num_columns() - PLACE_WINDOWS);
+        let Definitions { merchant, card, model, .. } = definitions;
+        let merchant = named(merchant, travelled(rows, &judged, definitions)?, judged.places.len())?;
+        let own = named(card, own.to_vec(), judged.places.len())?;
+        let features = beside(&[&merchant, &own, &geography(&judged.payments, places)?])?;
+        let payments = beside(&[&judged.payments, &features])?;
+        let model = model.as_ref().map(|model| Scored::of(model, &payments)).transpose()?;
+        let scores: ArrayRef = match &model {
+            Some(scored) => Arc::new(Float64Array::from(scored.scores.clone())),
+            None => Arc::new(Float64Array::new_null(payments.num_rows())),
+        };
+        let scores = batch(vec![Field::new(SCORE, DataType::Float64, true)], vec![scores])?;
+        let payments = beside(&[&payments, &scores])?;
+        Ok(Some(Seen { places: judged.places, payments, features, definitions, model }))
     }
 
     /// The state as bytes: equal ones after equal rows.

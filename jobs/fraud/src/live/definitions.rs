@@ -17,6 +17,8 @@ use crate::windows::{self, Definition, WindowSet};
 
 /// How much older than the newest of its key a payment may be: phones send late what they swiped without a network.
 const LATENESS_US: i64 = 24 * 3600 * 1_000_000;
+/// How long a card's last place is remembered: a day.
+pub(super) const PLACE_US: i64 = 24 * 3600 * 1_000_000;
 /// Most keys of a kind that a partition keeps.
 const KEYS_MAX: usize = 2_000_000;
 /// Name of the model's answer among the fields of rules.
@@ -129,6 +131,21 @@ impl Definitions {
     /// The windows of the merchant's side and of the card's.
     pub fn windows(&self) -> (&WindowSet, &WindowSet) {
         (&self.merchant, &self.card)
+    }
+
+    /// How much older than a payment another one may be that its windows and places still see, microseconds.
+    pub fn reach_us(&self) -> i64 {
+        let windows = self.merchant.windows.iter().chain(&self.card.windows);
+        windows.map(|window| window.length_us + window.delay_us).fold(PLACE_US, i64::max)
+    }
+
+    /// The rules of another bundle over these fields.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them here, such as a window that only the other bundle has.
+    pub fn rules_of(&self, other: &RulesBundle) -> Result<RuleSet, Problems> {
+        let rules = RuleSet::parse(&other.rules, &self.fields, &lists(other)?);
+        Ok(rules.map_err(|errors| marked("rules", &other.rules, &errors))?)
     }
 
     /// What is odd about the rules, though they can be used.

@@ -14,14 +14,52 @@ use super::cards::LabelledPayment;
 pub const FOLDS: usize = 4;
 /// Training of the latest fold starts at 2018-08-15T00:00:00Z, microseconds.
 pub const LATEST_TRAINING_START_US: i64 = 1_534_291_200_000_000;
-/// Days in which a model learns.
-const TRAINING_DAYS: i64 = 7;
-/// Days until labels are known.
-const DELAY_DAYS: i64 = 7;
-/// Days in which a model is judged.
-const TEST_DAYS: i64 = 7;
-/// Days from one fold's start to the next one's.
-const STEP_DAYS: i64 = 7;
+/// How many days each part of a fold has; 1 or more of training and of test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    /// In which a model learns.
+    pub training: u16,
+    /// Until labels are known.
+    pub delay: u16,
+    /// In which a model is judged.
+    pub test: u16,
+}
+
+/// The handbook's.
+impl Default for Days {
+    fn default() -> Self {
+        Self { training: 7, delay: 7, test: 7 }
+    }
+}
+
+impl Days {
+    /// The fold whose training starts at a midnight, microseconds UTC.
+    pub fn starting_at(self, training_start_us: i64) -> Fold {
+        let after = |start_us: i64, days: u16| start_us + i64::from(days) * DAY_US;
+        let training_end_us = after(training_start_us, self.training);
+        let delay_end_us = after(training_end_us, self.delay);
+        Fold {
+            training: training_start_us..training_end_us,
+            delay: training_end_us..delay_end_us,
+            test: delay_end_us..after(delay_end_us, self.test),
+        }
+    }
+
+    /// The latest fold of whole days, cut at midnight UTC, whose test ends at or before a moment, microseconds UTC.
+    pub fn ending_by(self, end_us: i64) -> Fold {
+        let midnight_us = end_us - end_us.rem_euclid(DAY_US);
+        let days = i64::from(self.training) + i64::from(self.delay) + i64::from(self.test);
+        self.starting_at(midnight_us - days * DAY_US)
+    }
+
+    /// So many folds, latest first, whose tests follow each other; `latest_training_start_us` is a midnight, microseconds
+    /// UTC.
+    pub fn folds(self, latest_training_start_us: i64, count: usize) -> Vec<Fold> {
+        let step_us = i64::from(self.test) * DAY_US;
+        let starts = (0..count as i64).map(|number| latest_training_start_us - number * step_us);
+        starts.map(|start_us| self.starting_at(start_us)).collect()
+    }
+}
 
 /// Spans of one fold, microseconds UTC; each begins where the one before it ends, and its end is not part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,36 +73,10 @@ pub struct Fold {
 }
 
 impl Fold {
-    /// The fold whose training starts at a midnight, microseconds UTC.
-    pub fn starting_at(training_start_us: i64) -> Self {
-        let training_end_us = training_start_us + TRAINING_DAYS * DAY_US;
-        let delay_end_us = training_end_us + DELAY_DAYS * DAY_US;
-        Self {
-            training: training_start_us..training_end_us,
-            delay: training_end_us..delay_end_us,
-            test: delay_end_us..delay_end_us + TEST_DAYS * DAY_US,
-        }
-    }
-
-    /// The latest fold of whole days, cut at midnight UTC, whose test ends at or before a moment, microseconds UTC.
-    pub fn ending_by(end_us: i64) -> Self {
-        let midnight_us = end_us - end_us.rem_euclid(DAY_US);
-        Self::starting_at(midnight_us - (TRAINING_DAYS + DELAY_DAYS + TEST_DAYS) * DAY_US)
-    }
-
     /// How long after a payment its label is known, microseconds.
     pub fn label_delay_us(&self) -> i64 {
         self.delay.end - self.delay.start
     }
-}
-
-/// The protocol's folds, latest first; `latest_training_start_us` is a midnight, microseconds UTC.
-pub fn folds(latest_training_start_us: i64) -> [Fold; FOLDS] {
-    let mut start_us = latest_training_start_us + STEP_DAYS * DAY_US;
-    [(); FOLDS].map(|()| {
-        start_us -= STEP_DAYS * DAY_US;
-        Fold::starting_at(start_us)
-    })
 }
 
 /// Which rows a fold is judged by: the payments of the test span without those of cards known as defrauded. Ascending.

@@ -148,13 +148,13 @@ fn the_ceiling_looks_ahead() {
 
 #[test]
 fn folds_are_the_published_spans() {
-    let found = folds(LATEST_TRAINING_START_US);
+    let found = Days::default().folds(LATEST_TRAINING_START_US, FOLDS);
     // Midnights of 15, 22 and 29 August and 5 September 2018.
     let [training, delay, test, end] =
         [1_534_291_200, 1_534_896_000, 1_535_500_800, 1_536_105_600].map(|s| s * 1_000_000);
     assert_eq!(found[0], Fold { training: training..delay, delay: delay..test, test: test..end });
     for (number, fold) in (0..).zip(&found) {
-        assert_eq!(*fold, Fold::starting_at(LATEST_TRAINING_START_US - number * 7 * DAY_US));
+        assert_eq!(*fold, Days::default().starting_at(LATEST_TRAINING_START_US - number * 7 * DAY_US));
     }
     assert_eq!(found.len(), 4);
 }
@@ -163,8 +163,8 @@ fn folds_are_the_published_spans() {
 #[test]
 fn the_latest_fold_ends_by_a_moment() {
     for (end_us, start_day) in [(21 * DAY_US, 0), (22 * DAY_US - 1, 0), (22 * DAY_US, 1), (-1, -22)] {
-        let fold = Fold::ending_by(end_us);
-        assert_eq!(fold, Fold::starting_at(start_day * DAY_US));
+        let fold = Days::default().ending_by(end_us);
+        assert_eq!(fold, Days::default().starting_at(start_day * DAY_US));
         assert!(fold.test.end <= end_us && end_us < fold.test.end + DAY_US);
     }
 }
@@ -172,7 +172,7 @@ fn the_latest_fold_ends_by_a_moment() {
 /// Fails where a label is known earlier or later than after the delay, or frauds before the training count.
 #[test]
 fn cards_known_as_defrauded_are_not_tested() {
-    let fold = Fold::starting_at(100 * DAY_US);
+    let fold = Days::default().starting_at(100 * DAY_US);
     let at = |day: i64, seconds: i64, customer, is_fraud| LabelledPayment {
         time_us: day * DAY_US + seconds * 1_000_000,
         customer,
@@ -355,7 +355,7 @@ proptest! {
     fn rows_of_a_test_are_their_literal_definition(
         rows in prop::collection::vec((95..125_i64, prop_oneof![Just(0), 0..86_400_i64], 0..8_u8, prop::bool::weighted(0.2)), 0..60)
     ) {
-        let fold = Fold::starting_at(100 * DAY_US);
+        let fold = Days::default().starting_at(100 * DAY_US);
         let payments: Vec<_> = rows.iter().map(|(day, second, customer, is_fraud)| LabelledPayment {
             time_us: day * DAY_US + second * 1_000_000, customer: *customer, is_fraud: *is_fraud,
         }).collect();

@@ -91,7 +91,9 @@ impl File<'_> {
         if description.is_some() {
             self.parser.take();
         }
+        let rollout_start = self.parser.end();
         let rollout = if self.parser.take_word("rollout") { self.rollout()? } else { BUCKETS };
+        let rollout_span = rollout_start..self.parser.end();
         let missing_fires = self.parser.take_word("missing");
         if missing_fires && !self.parser.take_word("fires") {
             return Err(self.parser.expected("`fires`", &["fires"]));
@@ -108,7 +110,17 @@ impl File<'_> {
         }
         let mut checker = Checker { fields: self.fields, lists: self.lists, errors: &mut self.errors };
         let Some(condition) = checker.condition(&syntax) else { return Ok(None) };
-        Ok(Some(Rule { name, class, description, rollout, missing_fires, condition, name_span, condition_span }))
+        Ok(Some(Rule {
+            name,
+            class,
+            description,
+            rollout,
+            missing_fires,
+            condition,
+            name_span,
+            rollout_span,
+            condition_span,
+        }))
     }
 
     fn class(&mut self) -> Result<Class, ParseError> {

@@ -44,6 +44,17 @@ fn payment(token: Option<&str>, merchant: &str, count: i64, amount_minor: i64) -
     row(others.into_iter().chain(token))
 }
 
+/// Fails where another rule changes, a comment is lost, or a share is put beside the one that is there.
+#[test]
+fn a_rollout_is_changed_in_the_text() {
+    let once = set(FILE).with_rollout(FILE, "fast_spending", "25%").unwrap();
+    assert_eq!(once, FILE.replace("an hour\"\n", "an hour\" rollout 25%\n"));
+    let twice = set(&once).with_rollout(&once, "fast_spending", "100%").unwrap();
+    assert_eq!(twice, FILE.replace("an hour\"\n", "an hour\" rollout 100%\n"));
+    assert_eq!(set(&set(FILE).with_rollout(FILE, "trusted", "0.5%").unwrap()).rules()[2].rollout(), 50);
+    assert_eq!(set(FILE).with_rollout(FILE, "unknown", "25%"), None);
+}
+
 #[test]
 fn a_file_is_read() {
     let rules = set(FILE);

@@ -6,7 +6,7 @@ use simulator::handbook::HandbookPlan;
 
 use super::*;
 use crate::features::{HANDBOOK, OURS};
-use crate::measures::{LATEST_TRAINING_START_US, folds};
+use crate::measures::{Days, FOLDS, LATEST_TRAINING_START_US};
 
 /// Prints what the folds of three seeds come to, with the handbook's features and with ours.
 ///
@@ -18,7 +18,7 @@ fn figures_of_the_whole_simulation() {
         let mut of_seeds = Vec::new();
         for seed in 0..3 {
             let (transactions, _) = simulated(&HandbookPlan { seed, ..HandbookPlan::default() }, &text);
-            for fold in folds(LATEST_TRAINING_START_US) {
+            for fold in Days::default().folds(LATEST_TRAINING_START_US, FOLDS) {
                 let start = Instant::now();
                 let outcome = evaluate_fold(&transactions, &fold, &Plan::default()).unwrap();
                 let took = start.elapsed().as_secs_f64();

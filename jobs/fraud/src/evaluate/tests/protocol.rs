@@ -7,7 +7,7 @@ use simulator::handbook::HandbookPlan;
 use super::*;
 use crate::evaluate::baselines;
 use crate::features::HANDBOOK;
-use crate::measures::FOLDS;
+use crate::measures::{Days, FOLDS};
 
 /// Two months with enough frauds for a model.
 const SMALL: HandbookPlan = HandbookPlan {
@@ -111,7 +111,7 @@ fn equal_cards_come_by_name() {
 fn a_fold_trains_and_judges() {
     let (all, features) = simulated(&SMALL, &HANDBOOK);
     assert_eq!(all.features(), features.names());
-    let fold = Fold::starting_at(TRAINING_START_US);
+    let fold = Days::default().starting_at(TRAINING_START_US);
     let outcome = evaluate_fold(&all, &fold, &quick()).unwrap();
     let again = evaluate_fold(&all, &fold, &quick()).unwrap();
     assert_eq!(outcome, again);
@@ -137,7 +137,7 @@ fn a_fold_trains_and_judges() {
 /// Fails where a payment of the test, or of the delay, is learnt from: without hints there the model finds nothing.
 #[test]
 fn models_learn_in_the_training_only() {
-    let fold = Fold::starting_at(0);
+    let fold = Days::default().starting_at(0);
     let rows: Vec<Row> = (0..28 * 24)
         .map(|hour| {
             let day = hour / 24;
@@ -176,7 +176,7 @@ fn models_learn_in_the_training_only() {
 #[test]
 fn a_training_without_frauds_names_its_days() {
     let rows: Vec<Row> = (0..21).map(|day| (day * DAY_US, "a", "t", 1, 0, 0.5)).collect();
-    let error = evaluate_fold(&transactions(&rows), &Fold::starting_at(0), &quick()).unwrap_err();
+    let error = evaluate_fold(&transactions(&rows), &Days::default().starting_at(0), &quick()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "from 1970-01-01T00:00:00Z to 1970-01-08T00:00:00Z: no model can be trained: all rows have the same label"
@@ -186,7 +186,7 @@ fn a_training_without_frauds_names_its_days() {
 #[test]
 fn summaries_are_mean_and_spread() {
     let (all, _) = simulated(&SMALL, &HANDBOOK);
-    let fold = evaluate_fold(&all, &Fold::starting_at(TRAINING_START_US), &quick()).unwrap();
+    let fold = evaluate_fold(&all, &Days::default().starting_at(TRAINING_START_US), &quick()).unwrap();
     let mut folds = vec![fold; FOLDS];
     for (fold, auc_roc) in folds.iter_mut().zip([0.5, 0.5, 0.9, 0.9]) {
         fold.measures.model.auc_roc = auc_roc;

@@ -20,7 +20,7 @@ use simulator::handbook::HandbookPlan;
 
 use super::*;
 use crate::features::{HANDBOOK, OURS};
-use crate::measures::{LATEST_TRAINING_START_US, folds};
+use crate::measures::{Days, FOLDS, LATEST_TRAINING_START_US};
 
 /// The latest training of the search starts on 2018-07-11.
 const LATEST_SEARCHED_US: i64 = LATEST_TRAINING_START_US - 35 * DAY_US;
@@ -53,7 +53,8 @@ fn candidates_of_parameters() {
         for (change, parameters) in candidates() {
             let plan = Plan { parameters, ..Plan::default() };
             let all = seeds.iter().flat_map(|transactions| {
-                folds(LATEST_SEARCHED_US).map(|fold| evaluate_fold(transactions, &fold, &plan).unwrap())
+                let folds = Days::default().folds(LATEST_SEARCHED_US, FOLDS).into_iter();
+                folds.map(|fold| evaluate_fold(transactions, &fold, &plan).unwrap())
             });
             let spreads = summary(&all.collect::<Vec<_>>()).model;
             let mean = |name: &str| spreads.iter().find(|spread| spread.name == name).unwrap().mean;

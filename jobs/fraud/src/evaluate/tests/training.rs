@@ -70,12 +70,12 @@ fn the_manifest_is_stable_json() {
     let text = FeatureText { windows: "", derived: "feature hint = amount_minor > 5" };
     let features = FeatureSet::parse(&text, &fields).unwrap();
     let measures = vec![Spread { name: "auc_roc".to_string(), mean: 0.75, deviation: 0.125, folds: 4 }];
-    let manifest = Manifest::new(&trained, &span(), &parameters(), Some(&features), measures).unwrap();
+    let manifest = Manifest::new(&trained, &span(), &parameters(), |name| features.definition(name), measures).unwrap();
     let expected = include_str!("manifest.json").replace("IDENTITY", trained.model.identity());
     assert_eq!(manifest.to_json(), expected);
-    let unknown = Manifest::new(&trained, &span(), &parameters(), None, Vec::new()).unwrap();
+    let unknown = Manifest::new(&trained, &span(), &parameters(), |_| None, Vec::new()).unwrap();
     assert_eq!(unknown.features[0].definition, None);
     let beyond = TrainingSpan { days: i64::MIN..0, ..span() };
-    let error = Manifest::new(&trained, &beyond, &parameters(), None, Vec::new()).unwrap_err();
+    let error = Manifest::new(&trained, &beyond, &parameters(), |_| None, Vec::new()).unwrap_err();
     assert!(matches!(error, EvaluationError::Moment { at_us: i64::MIN }), "{error}");
 }
