@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::json::ArrayWriter;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use lake::{Session, open_session};
 use schemas::money::{Currency, Money};
 use serde_json::{Value, json};
@@ -32,8 +32,22 @@ const GROUPS: &str = "
            array_to_string(array_sort(array_agg(DISTINCT a.reason)), ', ') AS reasons,
            last_value(a.sentence ORDER BY a.group_number) AS sentence, last_value(a.alert_id ORDER BY a.group_number) AS alert_id,
            count(DISTINCT l.payment_id) AS labelled
-    FROM alerts a LEFT JOIN labels l ON l.payment_id = a.payment_id
+    FROM alerts_current a LEFT JOIN labels l ON l.payment_id = a.payment_id
+    WHERE a.state = 'raised'
     GROUP BY a.group_id";
+/// The same of readers, as the job has grouped them.
+const READER_GROUPS: &str = "
+    SELECT g.group_id, g.alerts, g.payments, g.newest_at, array_to_string(g.reasons, ', ') AS reasons, g.sentence,
+           g.newest_alert_id AS alert_id, g.merchant_id, g.reader_id, g.cards, g.amount_minor, g.currency, g.first_at,
+           count(DISTINCT l.payment_id) AS labelled
+    FROM alert_groups_current g
+    LEFT JOIN alerts_current a
+         ON a.reader_id = g.reader_id AND coalesce(a.merchant_id, '') = coalesce(g.merchant_id, '')
+         AND a.event_time BETWEEN g.first_at AND g.newest_at
+    LEFT JOIN labels l ON l.payment_id = a.payment_id
+    WHERE g.kind = 'reader'
+    GROUP BY g.group_id, g.alerts, g.payments, g.newest_at, g.reasons, g.sentence, g.newest_alert_id, g.merchant_id,
+             g.reader_id, g.cards, g.amount_minor, g.currency, g.first_at";
 
 /// What alerted, why, and what somebody says of it.
 #[derive(Args)]
@@ -56,8 +70,20 @@ enum AlertsCommand {
     Dismiss(VerdictArgs),
 }
 
+/// What the alerts of a group have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GroupedBy {
+    /// The card.
+    Card,
+    /// The reader, as `till job alert-groups` found them.
+    Reader,
+}
+
 #[derive(Args)]
 struct ListArgs {
+    /// What the alerts of a group have in common.
+    #[arg(long, value_enum, default_value_t = GroupedBy::Card)]
+    by: GroupedBy,
     /// Those too of which somebody has said something.
     #[arg(long)]
     all: bool,
@@ -144,7 +170,11 @@ fn text<'a>(row: &'a Value, name: &str) -> &'a str {
 fn list(args: &ListArgs) -> Result<(), Failure> {
     let config = config_of(&args.lake)?;
     let open = if args.all { "" } else { " HAVING count(DISTINCT l.payment_id) = 0" };
-    let sql = format!("{GROUPS}{open} ORDER BY newest_at DESC, group_id LIMIT {}", args.limit);
+    let groups = match args.by {
+        GroupedBy::Card => GROUPS,
+        GroupedBy::Reader => READER_GROUPS,
+    };
+    let sql = format!("{groups}{open} ORDER BY newest_at DESC, group_id LIMIT {}", args.limit);
     let groups = start_runtime()?.block_on(async { rows(&open_session(&config.lake).await?, &sql).await })?;
     if args.json {
         return output::print_json(&groups);
@@ -172,7 +202,9 @@ fn quoted(text: &str) -> String {
 /// The alerts of an identity: of an alert one, of a payment all of its.
 async fn alerts_of(session: &Session, id: &str) -> Result<Vec<Value>, Failure> {
     let id = quoted(id);
-    let sql = format!("SELECT * FROM alerts WHERE alert_id = {id} OR payment_id = {id} ORDER BY event_time, alert_id");
+    let sql = format!(
+        "SELECT * FROM alerts_current WHERE alert_id = {id} OR payment_id = {id} ORDER BY event_time, alert_id"
+    );
     let found = rows(session, &sql).await?;
     if found.is_empty() {
         return Err(Failure::usage(format!("there is no alert or payment {id} with an alert"))
@@ -213,8 +245,12 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     }
     let mut said = Vec::new();
     for alert in &alerts {
+        let (at, sentence) = (text(alert, "event_time"), text(alert, "sentence"));
         let number = &alert["group_number"];
-        said.push(format!("{}  {} (number {number} of its group)", text(alert, "event_time"), text(alert, "sentence")));
+        said.push(match text(alert, "state") {
+            "withdrawn" => format!("{at}  {sentence}"),
+            _ => format!("{at}  {sentence} (number {number} of its group)"),
+        });
     }
     for decision in &decisions {
         for (title, column) in [("fired", "fired_rules"), ("seen", "features"), ("made the score", "contributions")] {
@@ -249,12 +285,12 @@ fn watch(args: &WatchArgs) -> Result<(), Failure> {
     while !stop.load(Ordering::Relaxed) {
         let alerts = runtime.block_on(async {
             let session = open_session(&config.lake).await?;
-            rows(&session, "SELECT * FROM alerts ORDER BY event_time, alert_id").await
+            rows(&session, "SELECT * FROM alerts_current ORDER BY event_time, alert_id").await
         })?;
         let is_first = seen.is_none();
         let known = seen.get_or_insert_default();
         for alert in alerts {
-            if known.insert(text(&alert, "alert_id").to_string()) && !is_first {
+            if known.insert([text(&alert, "alert_id"), text(&alert, "state")].concat()) && !is_first {
                 let line = format!(
                     "{}  {}  {}",
                     text(&alert, "event_time"),

@@ -40,7 +40,7 @@ pub fn run(args: &DemoArgs) -> Result<(), Failure> {
     }
     let zones = Some(input.join("bundles/zones.geojson")).filter(|zones| zones.is_file());
     job::execute(
-        &[JobName::TripDurations, JobName::PaymentPlaces],
+        &[JobName::TripDurations, JobName::PaymentPlaces, JobName::CourierAlerts, JobName::AlertGroups],
         &config,
         &JobOptions { zones, ..JobOptions::default() },
     )?;

@@ -2,18 +2,24 @@
 //! the rows that its table lacks, and appends them in one commit that nobody else's can share, so that it may be run
 //! again, killed, or started twice. What is computed is decided in the crates under `jobs/`.
 
+mod alert_groups;
+mod courier_alerts;
 mod durations;
 mod payment_places;
 mod promises;
 mod shadow_decisions;
+mod source_places;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use clap::{Args, ValueEnum};
-use lake::{Lake, Session};
+use lake::{Lake, Session, Table};
 use schemas::Offset;
 use schemas::topics::timestamp;
 use serde::Serialize;
@@ -23,20 +29,27 @@ use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::faults::Faults;
 use crate::output;
-use crate::wiring::{job_lock, open_lake, start_runtime};
+use crate::wiring::{job_lock, open_lake, start_runtime, stop_on_interrupt};
 
 /// Time zone of clocks where zones name none.
 const TIME_ZONE: &str = "UTC";
 
-/// Compute tables from what the units wrote: how long trips took, where payments were paid, and what rules
-/// in shadow would have said. A job adds the rows that
-/// its table lacks; run it again whenever there is something new.
+/// Between two looks whether to stop.
+const NAP: Duration = Duration::from_millis(100);
+
+/// Compute tables from what the units wrote: how long trips took, where payments were paid, which swipes were far from
+/// their courier's phone, which alerts belong together, and what rules in shadow would have said. A job adds the rows that its table lacks; run it again whenever
+/// there is something new, or let it follow.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  till job trip-durations --zones town/bundles/zones.geojson\n  \
     till job trip-durations --zones zones.geojson --promised promised.csv\n  \
     till sql \"SELECT * FROM durations_by_zone_pair ORDER BY trips DESC LIMIT 10\"\n  \
     till job payment-places\n  \
-    till sql \"SELECT * FROM paid_where_by_courier WHERE before_arrival + no_courier_near > 0\"\n\n\
+    till sql \"SELECT * FROM paid_where_by_courier WHERE before_arrival + no_courier_near > 0\"\n  \
+    till job courier-alerts alert-groups --follow\n  \
+    till sql \"SELECT sentence FROM courier_alerts_current WHERE state = 'raised'\"\n\n\
+    A swipe is judged 35 s after it by the clock of the pings, which the next fix of any phone on that partition moves, \
+    with what was known 30 s after it. \
     A promise is about the trip of its device that ends nearest to it, at most two hours away, among those that start \
     at or after its time `from` where it has one. Rows that are there stay as they are: give zones and promises with \
     the first run.")]
@@ -44,7 +57,13 @@ pub struct JobArgs {
     /// Jobs to run [default: all].
     #[arg(value_enum, value_name = "NAME")]
     names: Vec<JobName>,
-    /// One JSON document.
+    /// Run again and again until Ctrl-C, and print a line whenever rows were added.
+    #[arg(long)]
+    follow: bool,
+    /// Seconds from the end of a run to the next, with --follow.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    every: u64,
+    /// One JSON document; with --follow one a line.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -68,6 +87,9 @@ pub struct JobOptions {
     /// Promised times of arrival: CSV with the columns device, promised_at (RFC 3339) and, if wanted, from.
     #[arg(long, value_name = "FILE")]
     pub promised: Option<PathBuf>,
+    /// Metres from the courier's phone from which on a swipe alerts [default: 2000].
+    #[arg(long, value_name = "METRES")]
+    pub far_m: Option<f64>,
 }
 
 /// A job.
@@ -79,6 +101,10 @@ pub enum JobName {
     PaymentPlaces,
     /// What rules and models in shadow would have said: table shadow_decisions.
     ShadowDecisions,
+    /// Swipes far from the phone of whoever carries the reader: table courier_alerts.
+    CourierAlerts,
+    /// Alerts of a card or a reader that belong together: table alert_groups.
+    AlertGroups,
 }
 
 impl JobName {
@@ -88,15 +114,37 @@ impl JobName {
             Self::TripDurations => "trip_durations",
             Self::PaymentPlaces => "payment_places",
             Self::ShadowDecisions => "shadow_decisions",
+            Self::CourierAlerts => "courier_alerts",
+            Self::AlertGroups => "alert_groups",
         }
     }
 
-    fn compute(self, site: &Site<'_>, session: &Session) -> Result<Vec<RecordBatch>, Failure> {
+    fn compute(self, site: &Site<'_>, session: &Session, table: &mut Table, stands_at: i64) -> Result<Work, Failure> {
         match self {
-            Self::TripDurations => durations::compute(site, session),
-            Self::PaymentPlaces => payment_places::compute(site, session),
-            Self::ShadowDecisions => shadow_decisions::compute(site, session),
+            Self::TripDurations => durations::compute(site, session).map(Work::of),
+            Self::PaymentPlaces => payment_places::compute(site, session).map(Work::of),
+            Self::ShadowDecisions => shadow_decisions::compute(site, session).map(Work::of),
+            Self::CourierAlerts => courier_alerts::compute(site, session, table, stands_at),
+            Self::AlertGroups => alert_groups::compute(site, session, table),
         }
+    }
+}
+
+/// What one commit of a job holds.
+#[derive(Default)]
+struct Work {
+    batches: Vec<RecordBatch>,
+    /// How far other tables have been read, beside the frontier of the job's own rows.
+    frontiers: Vec<(String, Offset)>,
+    /// Whether they are worth a commit without rows.
+    is_worth_saving: bool,
+    /// Whether there is more to do than one commit holds.
+    goes_on: bool,
+}
+
+impl Work {
+    fn of(batches: Vec<RecordBatch>) -> Self {
+        Self { batches, ..Self::default() }
     }
 }
 
@@ -123,6 +171,16 @@ impl Site<'_> {
         Ok(times)
     }
 
+    /// The numbers in the first column of an answer, nulls left out.
+    fn numbers(&self, session: &Session, sql: &str) -> Result<Vec<i64>, Failure> {
+        let mut numbers = Vec::new();
+        for batch in self.query(session, sql)? {
+            let column = cast(batch.column(0), &DataType::Int64).map_err(Failure::failed)?;
+            numbers.extend(column.as_primitive::<Int64Type>().iter().flatten());
+        }
+        Ok(numbers)
+    }
+
     fn time_zone(&self) -> &str {
         self.options.time_zone.as_deref().unwrap_or(TIME_ZONE)
     }
@@ -147,6 +205,9 @@ pub fn run(args: &JobArgs) -> Result<(), Failure> {
     }
     names.sort_unstable();
     names.dedup();
+    if args.follow {
+        return follow(&names, &config, args);
+    }
     let done = execute(&names, &config, &args.options)?;
     if args.json {
         return output::print_json(&done);
@@ -158,6 +219,25 @@ pub fn run(args: &JobArgs) -> Result<(), Failure> {
     output::print(&table.to_string())
 }
 
+/// Runs jobs again and again until somebody interrupts.
+fn follow(names: &[JobName], config: &Config, args: &JobArgs) -> Result<(), Failure> {
+    let watcher = start_runtime()?;
+    let stop = Arc::new(AtomicBool::new(false));
+    stop_on_interrupt(&watcher, stop.clone());
+    while !stop.load(Ordering::Relaxed) {
+        for done in execute(names, config, &args.options)?.iter().filter(|done| done.rows > 0) {
+            let line = format!("{}: {} rows added", done.table, done.rows);
+            output::print(&if args.json { serde_json::to_string(done).map_err(Failure::failed)? } else { line })?;
+        }
+        let mut left = Duration::from_secs(args.every);
+        while !left.is_zero() && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(NAP);
+            left = left.saturating_sub(NAP);
+        }
+    }
+    Ok(())
+}
+
 /// Runs jobs one after the other.
 pub fn execute(names: &[JobName], config: &Config, options: &JobOptions) -> Result<Vec<Done>, Failure> {
     config.require_lake()?;
@@ -167,23 +247,37 @@ pub fn execute(names: &[JobName], config: &Config, options: &JobOptions) -> Resu
     names.iter().map(|name| run_one(*name, config, &lake, &site)).collect()
 }
 
-/// The frontier under which a job commits counts the rows that it has added: it moves with every commit that has rows,
-/// and two jobs that saw the same table cannot both move it.
+/// Runs a job until nothing is left to do.
 fn run_one(name: JobName, config: &Config, lake: &Lake, site: &Site<'_>) -> Result<Done, Failure> {
     let table_name = name.table();
     let _lock = job_lock(config, table_name)?;
+    let mut done = Done { table: table_name, rows: 0, version: None };
+    while commit(name, config, lake, site, &mut done)? {}
+    Ok(done)
+}
+
+/// Makes one commit, and says whether there is more to do. The frontier under which a job commits counts the rows that it
+/// has added: it moves with every commit that has rows, and two jobs that saw the same table cannot both move it.
+fn commit(name: JobName, config: &Config, lake: &Lake, site: &Site<'_>, done: &mut Done) -> Result<bool, Failure> {
+    let table_name = name.table();
     let spec = schemas::tables::by_name(table_name).expect("the tables of jobs are among all tables");
     // Before the session, so that whatever the session does not see cannot be committed over.
     let mut table = lake.table(&spec)?;
     let app_id = format!("job/{table_name}");
     let stands_at = table.frontier(&app_id)?.unwrap_or_default();
     let session = site.runtime.block_on(lake::open_session(&config.lake))?;
-    let batches = name.compute(site, &session)?;
+    let Work { batches, mut frontiers, is_worth_saving, goes_on } =
+        name.compute(site, &session, &mut table, stands_at.0)?;
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    if rows == 0 {
-        return Ok(Done { table: table_name, rows: 0, version: None });
+    if rows == 0 && !is_worth_saving {
+        return Ok(false);
     }
     // Counts of rows stay far below what 64 bits hold.
-    let committed = table.append(&batches, &[(app_id, Offset(stands_at.0 + rows as i64))])?;
-    Ok(Done { table: table_name, rows: committed.rows, version: Some(committed.version) })
+    frontiers.push((app_id, Offset(stands_at.0 + rows as i64)));
+    let committed = table.append(&batches, &frontiers)?;
+    if rows > 0 {
+        done.rows += committed.rows;
+        done.version = Some(committed.version);
+    }
+    Ok(goes_on)
 }

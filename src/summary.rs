@@ -342,9 +342,25 @@ impl Summary {
             return;
         }
         line(text, "Frauds by what they were".to_string());
-        line(text, format!("  {:28}  {:>6}  {:>6}  {:>6}  {:>9}", "", "there", "found", "hits", "of it"));
+        line(
+            text,
+            format!(
+                "  {:28}  {:>6}  {:>6}  {:>6}  {:>9}  {:>9}  {:>6}",
+                "", "there", "found", "hits", "of it", "precision", "recall"
+            ),
+        );
+        let share = |part: usize, whole: usize| match whole {
+            0 => "-".to_string(),
+            whole => format!("{} %", part * 100 / whole),
+        };
         for FraudScore { scenario, incidents, found, hits, right } in &self.frauds {
-            line(text, format!("  {scenario:28}  {incidents:>6}  {found:>6}  {hits:>6}  {right:>9}"));
+            let (precision, recall) = (share(*right, *hits), share(*found, *incidents));
+            line(
+                text,
+                format!(
+                    "  {scenario:28}  {incidents:>6}  {found:>6}  {hits:>6}  {right:>9}  {precision:>9}  {recall:>6}"
+                ),
+            );
         }
         line(text, String::new());
     }

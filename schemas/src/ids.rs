@@ -155,6 +155,39 @@ impl ContentHash {
     }
 }
 
+/// First sixteen bytes of SHA-256 over parts, each with its length before it so that no two lists hash the same text.
+pub fn hash_of_parts(parts: &[&[u8]]) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    let digest = hash.finalize();
+    let mut first = [0; 16];
+    first.copy_from_slice(&digest[..16]);
+    first
+}
+
+/// 32 lower-case hexadecimal digits of an identity, as tables show it.
+pub fn hex_of(identity: &[u8; 16]) -> String {
+    hex::encode(identity)
+}
+
+/// What names a payment in the identities of its alerts and of the groups that it opens.
+pub fn alerting_payment(payment_id: PaymentId) -> [u8; 16] {
+    hash_of_parts(&[b"payment", &payment_id.0])
+}
+
+/// Identity of the alert about a payment, by what names it, for a reason.
+pub fn alert_id(payment: &[u8; 16], reason: &str) -> [u8; 16] {
+    hash_of_parts(&[b"alert", payment, reason.as_bytes()])
+}
+
+/// Identity of a card's group of alerts, by the payment that opened it.
+pub fn card_group_id(token: CardToken, payment: &[u8]) -> [u8; 16] {
+    hash_of_parts(&[b"card", &token.0, payment])
+}
+
 /// HMAC-SHA-256 (RFC 2104) under a 256-bit key.
 pub fn hmac_sha256(key: &[u8; 32], message: &[u8]) -> [u8; 32] {
     // HMAC pads a key with zeros to the hash's block (RFC 2104 section 2).

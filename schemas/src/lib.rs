@@ -5,6 +5,7 @@
 //! This crate may depend on Arrow and on hash functions; it refuses input and output, clocks and any knowledge of
 //! the crates above it.
 
+pub mod alerting;
 pub mod avro;
 pub mod bundles;
 pub mod durations;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use crate::topics::{self, optional, required, text_list, timestamp};
-use crate::{durations, movement, places};
+use crate::{alerting, durations, movement, places};
 
 /// Column with the topic that a row came from.
 pub const SOURCE_TOPIC: &str = "source_topic";
@@ -148,6 +148,16 @@ pub fn of_jobs() -> Vec<TableSpec> {
             "shadow_decisions",
             "what rules and models in shadow would have said about payments; no decision knows of it",
             shadow_decisions(),
+        ),
+        table(
+            "courier_alerts",
+            "swipes far from the phone of the reader's courier; a withdrawn row takes an alert back",
+            alerting::courier_alerts(),
+        ),
+        table(
+            "alert_groups",
+            "alerts of a card or of a reader that belong together; a larger revision replaces the rows before it",
+            alerting::alert_groups(),
         ),
     ]
 }

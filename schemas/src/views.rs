@@ -68,7 +68,7 @@ macro_rules! with_rate {
 }
 
 /// Every view, after those that it reads.
-pub const ALL: [ViewSpec; 17] = [
+pub const ALL: [ViewSpec; 21] = [
     ViewSpec {
         name: "payments_current",
         comment: "one row a payment: the swipe with its newest state",
@@ -169,6 +169,30 @@ pub const ALL: [ViewSpec; 17] = [
         name: "stop_density",
         comment: "one row an H3 cell of resolution 9 (some 0.1 km²): stops, their dwell, and payments that were paid there",
         sql: include_str!("../views/stop_density.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "ping_clocks",
+        comment: "one row a partition of the pings whose clock moved within a day: how far it has come",
+        sql: include_str!("../views/ping_clocks.sql"),
+        clock_of: Some("pings"),
+    },
+    ViewSpec {
+        name: "courier_alerts_current",
+        comment: "one row a swipe that was far from its courier's phone: raised, or withdrawn since",
+        sql: include_str!("../views/courier_alerts_current.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "alerts_current",
+        comment: "one row an alert, of decisions and of couriers' phones: raised, or withdrawn since",
+        sql: include_str!("../views/alerts_current.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "alert_groups_current",
+        comment: "one row a group of alerts that belong together, as last found out",
+        sql: include_str!("../views/alert_groups_current.sql"),
         clock_of: None,
     },
 ];

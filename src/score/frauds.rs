@@ -15,7 +15,8 @@ use crate::failure::Failure;
 /// A card of a fraud is rightly suspected so long before and after it, microseconds: an hour.
 const NEAR_US: i64 = 3_600_000_000;
 
-/// What was found of each kind: payments with a rule or a reason of this name, or far from their courier.
+/// What was found of each kind: payments with a rule or a reason of this name, or with an alert that they were far from
+/// their courier.
 const FOUND: &str = "
     SELECT what, payment_id, token, event_time FROM (
         SELECT split_part(split_part(rule, ': ', 1), ' ', 2) AS what, payment_id, token, event_time
@@ -26,14 +27,14 @@ const FOUND: &str = "
             WHERE kind = 'authorization' AND NOT repeat)
         WHERE reason IN ('replayed_counter', 'reader_of_other_merchant')
         UNION ALL
-        SELECT 'far', payment_id, token, event_time FROM swipes_far_from_courier)
+        SELECT reason, payment_id, token, event_time FROM courier_alerts_current WHERE state = 'raised')
     ORDER BY 1, 2, 4";
 
 /// By what each scenario is found.
 const SIGNS: [(&str, &str); 8] = [
     ("spree", "fast_spending"),
     ("impossible_travel", "impossible_travel"),
-    ("far_reader", "far"),
+    ("far_reader", "far_from_courier"),
     ("cloned_reader", "replayed_counter"),
     ("cloned_reader_other_merchant", "reader_of_other_merchant"),
     ("card_testing", "card_testing"),

@@ -1,5 +1,6 @@
 //! `till fraud` and the transactions of the handbook.
 
+mod courier_alerts;
 mod features;
 mod models;
 mod parity;

@@ -7,11 +7,13 @@
 //! the durations of trips ([`histogram`]) and a drawing ([`picture`]).
 //!
 //! From the trips of a lake [`durations`] computes how long they took against what was to be expected, by [`zones`], and
-//! [`payment_places`] where payments were paid.
+//! [`payment_places`] where payments were paid; from its pings [`courier_alerts`] which swipes were far from their courier's
+//! phone.
 //!
 //! It may depend on `schemas`, on Arrow, on `geo`, `rstar` and `jiff`. It refuses clocks, files, network and randomness: same log, same
 //! rows, whatever the batch borders.
 
+pub mod courier_alerts;
 pub mod durations;
 pub mod histogram;
 pub mod journeys;

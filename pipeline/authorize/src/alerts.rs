@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use schemas::ids::CardToken;
+use schemas::ids::{CardToken, card_group_id, hash_of_parts};
 use schemas::money::{Currency, Money};
 use schemas::reasons::Reason;
 use serde::{Deserialize, Serialize};
 
 use crate::columns::{Kind, Record};
 use crate::in_force::{DAY_US, SECOND_US};
-use crate::payment::{long_hash, short_hash};
+use crate::payment::short_hash;
 
 /// Findings that alert.
 pub(crate) const ALERTING: [Reason; 9] = [
@@ -94,8 +94,8 @@ impl Groups {
             Some(group) => Group { number: group.number.saturating_add(1), last_us: group.last_us.max(at_us), ..group },
             None => {
                 let id = match subject {
-                    Subject::Card(token) => long_hash(&[b"card", &token.0, payment]),
-                    Subject::Reader(reader) => long_hash(&[b"reader", &reader.to_be_bytes(), payment]),
+                    Subject::Card(token) => card_group_id(token, payment),
+                    Subject::Reader(reader) => hash_of_parts(&[b"reader", &reader.to_be_bytes(), payment]),
                 };
                 Group { id, number: 1, first_us: at_us, last_us: at_us }
             }

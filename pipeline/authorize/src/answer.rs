@@ -2,11 +2,9 @@
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use schemas::ids::PaymentId;
+use schemas::ids::{PaymentId, hash_of_parts};
 use schemas::reasons::{APPROVED_CODE, Reason};
 use serde::Serialize;
-
-use crate::payment::long_hash;
 
 /// What an approved answer says to people.
 const APPROVED_TEXT: &str = "Approved.";
@@ -55,7 +53,7 @@ pub(crate) fn text(reason: Option<Reason>) -> &'static str {
 
 /// Approval code (DE38) of a payment: six characters, five bits each, of a hash of its identity.
 pub(crate) fn approval_code(id: PaymentId) -> String {
-    let hash = long_hash(&[b"approval", &id.0]);
+    let hash = hash_of_parts(&[b"approval", &id.0]);
     hash[..6].iter().map(|byte| char::from(CODE_CHARACTERS[usize::from(byte % 32)])).collect()
 }
 

@@ -1,11 +1,10 @@
 //! What is remembered about one payment: a small core for as long as it can be refunded, details while they are needed.
 
 use schemas::findings::Findings;
-use schemas::ids::CardToken;
+use schemas::ids::{CardToken, hash_of_parts};
 use schemas::money::Currency;
 use schemas::reasons::Reason;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::in_force::Rules;
 use crate::ledger::Amounts;
@@ -13,21 +12,8 @@ use crate::machine::{MoneyEffect, State, Transition};
 
 /// First eight bytes of SHA-256 over parts, each with its length before it.
 pub(crate) fn short_hash(parts: &[&[u8]]) -> u64 {
-    let digest = long_hash(parts);
+    let digest = hash_of_parts(parts);
     u64::from_be_bytes([digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7]])
-}
-
-/// First sixteen bytes of SHA-256 over parts, each with its length before it so that no two lists hash the same text.
-pub(crate) fn long_hash(parts: &[&[u8]]) -> [u8; 16] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let digest = hash.finalize();
-    let mut first = [0; 16];
-    first.copy_from_slice(&digest[..16]);
-    first
 }
 
 /// Hash by which a payment remembers its merchant; a missing merchant hashes as an empty name.

@@ -2,7 +2,7 @@
 //! A retransmission gets the stored answer.
 
 use schemas::findings::Findings;
-use schemas::ids::{CardToken, PaymentId};
+use schemas::ids::{CardToken, PaymentId, alert_id, alerting_payment, hash_of_parts};
 use schemas::money::Currency;
 use schemas::reasons::Reason;
 
@@ -13,7 +13,7 @@ use crate::columns::Record;
 use crate::error::Error;
 use crate::in_force::Rules;
 use crate::machine::State;
-use crate::payment::{Core, Detail, Payment, Standing, ksn_hash, long_hash, merchant_hash};
+use crate::payment::{Core, Detail, Payment, Standing, ksn_hash, merchant_hash};
 use crate::rows::{Alert, Decision, Rows, kind};
 use crate::unit::AuthorizeUnit;
 
@@ -70,7 +70,7 @@ impl AuthorizeUnit {
     ) {
         let Some(reason) = risk(record) else { return };
         let record = Record { token, ..*record };
-        let refund = long_hash(&[b"refund", &id.0, &record.received_at_us.to_be_bytes()]);
+        let refund = hash_of_parts(&[b"refund", &id.0, &record.received_at_us.to_be_bytes()]);
         let group = self.memory.groups.join(Subject::of(&record), record.received_at_us, &refund);
         write(reason, &record, group, &refund, 0, rows);
     }
@@ -114,7 +114,7 @@ impl AuthorizeUnit {
             if remembered.is_some_and(|id| !self.memory.mark_alerted(id, bit(place))) {
                 continue;
             }
-            let payment = alerting_payment(record);
+            let payment = alert_name(record);
             let group = self.memory.groups.join(Subject::of(record), record.received_at_us, &payment);
             let other_us = match reason {
                 Reason::KsnSeenOnCard => seen.ksn_shown_us,
@@ -130,7 +130,7 @@ impl AuthorizeUnit {
 /// Writes an alert about what `name` names.
 fn write(reason: Reason, record: &Record<'_>, group: Group, name: &[u8; 16], apart_us: i64, rows: &mut Rows) {
     rows.alert(&Alert {
-        alert_id: long_hash(&[b"alert", name, reason.name().as_bytes()]),
+        alert_id: alert_id(name, reason.name()),
         record,
         reason,
         group_id: group.id,
@@ -140,10 +140,10 @@ fn write(reason: Reason, record: &Record<'_>, group: Group, name: &[u8; 16], apa
 }
 
 /// What names the payment in an alert's identity: its identity, or for a swipe without one what makes it unlike others.
-fn alerting_payment(record: &Record<'_>) -> [u8; 16] {
+fn alert_name(record: &Record<'_>) -> [u8; 16] {
     match record.payment_id {
-        Some(PaymentId(id)) => long_hash(&[b"payment", &id]),
-        None => long_hash(&[
+        Some(id) => alerting_payment(id),
+        None => hash_of_parts(&[
             b"swipe",
             record.reader_id.unwrap_or_default().as_bytes(),
             &record.stan.unwrap_or(-1).to_be_bytes(),
