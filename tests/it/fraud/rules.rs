@@ -11,6 +11,8 @@ use crate::support::{Ended, Shop, query, text, till};
 const CARDS: [&str; 2] = ["4111111111111111", "4124939999999990"];
 const WINDOWS: &str = "window swipes_10m = count by token over 10m including current\n\
     window cards_10m = distinct(token) by reader_id over 10m including current\n";
+const RISKS: &str = "window reader_risk_30d = mean(fraud) by reader_id over 30d\n\
+    window card_frauds_30d = sum(fraud) by token over 30d\n";
 const REVIEW: &str = "rule often review\n  \"{swipes_10m} swipes of one card in 10 minutes\"\n  when swipes_10m >= 3\n";
 const BLOCK: &str = "rule often block\n  when swipes_10m >= 3\n";
 
@@ -29,9 +31,13 @@ impl Site {
     }
 
     fn rules(&self, rules: &str) -> PathBuf {
+        self.rules_over(WINDOWS, rules)
+    }
+
+    fn rules_over(&self, windows: &str, rules: &str) -> PathBuf {
         let folder = self.folder.path().join("rules");
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("windows.txt"), WINDOWS).unwrap();
+        fs::write(folder.join("windows.txt"), windows).unwrap();
         fs::write(folder.join("rules.txt"), rules).unwrap();
         folder
     }
@@ -147,6 +153,31 @@ fn a_verdict_becomes_a_label_and_counts_for_the_rule() {
     let ended =
         till(&["alerts", "dismiss", "nothing", "--lake", text(&lake), "--input", text(&site.shop.input)]).with_exit(2);
     assert!(ended.stderr.contains("there is no alert"), "{ended}");
+}
+
+/// Fails if a verdict does not reach the windows of both sides, reaches payments before it, or cannot be computed again.
+#[test]
+fn a_verdict_counts_in_the_next_risk_of_its_reader() {
+    let site = Site::open();
+    let folder = site.rules_over(&format!("{WINDOWS}{RISKS}"), REVIEW);
+    site.till(&["rules", "publish", text(&folder)]).with_exit(0);
+    site.swipe("2026-03-03.ndjson", 1, &[CARDS[0]; 4]);
+    site.run();
+    let lake = site.lake();
+    let open = till(&["alerts", "list", "--json", "--lake", text(&lake)]).with_exit(0).json();
+    site.till(&["alerts", "confirm", open[0]["alert_id"].as_str().unwrap()]).with_exit(0);
+    site.run();
+    site.swipe("2026-03-04.ndjson", 5, &[CARDS[1], CARDS[0]]);
+    site.run();
+    let risks = |row: usize| -> Vec<String> {
+        let features = site.decisions()[row]["features"].clone();
+        let features = features.as_array().unwrap().iter().map(|feature| feature.as_str().unwrap().to_string());
+        features.filter(|feature| feature.contains("_30d")).collect()
+    };
+    assert_eq!(risks(3), ["reader_risk_30d = 0", "card_frauds_30d = 0"]);
+    assert_eq!(risks(4), ["reader_risk_30d = 0.25", "card_frauds_30d = 0"]);
+    assert_eq!(risks(5), ["reader_risk_30d = 0.2", "card_frauds_30d = 1"]);
+    assert_eq!(super::replay::follows(&lake, &site.shop.input).len(), 6);
 }
 
 #[test]
