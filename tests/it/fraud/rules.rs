@@ -180,6 +180,34 @@ fn a_verdict_counts_in_the_next_risk_of_its_reader() {
     assert_eq!(super::replay::follows(&lake, &site.shop.input).len(), 6);
 }
 
+/// Fails if a file is taken in part, a payment that nobody knows gets a label, or labels do not come through.
+#[test]
+fn labels_of_a_file_are_taken_whole_or_not_at_all() {
+    let site = Site::open();
+    site.swipe("2026-03-03.ndjson", 1, &[CARDS[0], CARDS[1]]);
+    site.run();
+    let lake = site.lake();
+    let payments = query(&lake, "SELECT payment_id FROM payments WHERE kind = 'swipe' ORDER BY event_time");
+    let [one, two] = [0, 1].map(|row| payments[row]["payment_id"].as_str().unwrap().to_string());
+    let import = |content: &str| {
+        let file = site.folder.path().join("labels.csv");
+        fs::write(&file, content).unwrap();
+        site.till(&["labels", "import", text(&file), "--json"])
+    };
+    let before = transactions(&site.shop.input);
+    let unknown = "00000000000000000000000000aa";
+    let ended = import(&format!("payment_id,label,merchant_id\n{one},1,\n{unknown},0,\n{two},0,M-2\n")).with_exit(2);
+    assert!(ended.stderr.contains("line 3: no payment"), "{ended}");
+    assert!(ended.stderr.contains("line 4: payment") && ended.stderr.contains("of merchant M-1, not M-2"), "{ended}");
+    assert_eq!(transactions(&site.shop.input), before, "nothing was written");
+    let said = import(&format!("payment_id,label,source\n{one},1,bank\n{two},legitimate,\n")).with_exit(0).json();
+    assert_eq!((said["labels"].as_i64(), said["frauds"].as_i64()), (Some(2), Some(1)));
+    site.run();
+    let labels = query(&lake, "SELECT payment_id, label, label_source FROM labels ORDER BY label");
+    let label = |id: &str, label: &str, source: &str| serde_json::json!({ "payment_id": id, "label": label, "label_source": source });
+    assert_eq!(labels, [label(&one, "fraud", "bank"), label(&two, "legitimate", "import")]);
+}
+
 #[test]
 fn wrong_and_odd_rules_are_said_with_their_line() {
     let site = Site::open();
