@@ -74,6 +74,7 @@ fn windows_of(features: &FeatureSet) -> Result<Windows, Failure> {
         time: "event_time".to_string(),
         lateness_us: DAY_US,
         keys_max: 1_000_000,
+        labels_follow: false,
     };
     Ok(Windows::new(set)?)
 }

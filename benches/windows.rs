@@ -55,7 +55,13 @@ fn main() -> Result<(), Failure> {
 }
 
 fn set(windows: Vec<Definition>) -> WindowSet {
-    WindowSet { windows, time: "event_time".to_string(), lateness_us: DAY_US, keys_max: 1_000_000 }
+    WindowSet {
+        windows,
+        time: "event_time".to_string(),
+        lateness_us: DAY_US,
+        keys_max: 1_000_000,
+        labels_follow: false,
+    }
 }
 
 fn handbook_windows() -> Vec<Definition> {

@@ -1,21 +1,21 @@
 //! `till alerts`: the risk team's desk. What alerted, why, and what somebody says of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
-use arrow::json::ArrayWriter;
 use clap::{Args, Subcommand, ValueEnum};
 use lake::{Session, open_session};
 use schemas::money::{Currency, Money};
+use schemas::topics::label::{FRAUD, LEGITIMATE};
 use serde_json::{Value, json};
 
 use crate::append::Place;
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::feedback::{self, Verdict};
+use crate::lake_rows::{quoted, rows, text};
 use crate::output;
 use crate::wiring::{start_runtime, stop_on_interrupt};
 
@@ -139,32 +139,13 @@ pub fn run(args: &AlertsArgs) -> Result<(), Failure> {
         AlertsCommand::List(args) => list(args),
         AlertsCommand::Show(args) => show(args),
         AlertsCommand::Watch(args) => watch(args),
-        AlertsCommand::Confirm(args) => say(args, "fraud"),
-        AlertsCommand::Dismiss(args) => say(args, "legitimate"),
+        AlertsCommand::Confirm(args) => say(args, FRAUD),
+        AlertsCommand::Dismiss(args) => say(args, LEGITIMATE),
     }
 }
 
 fn config_of(lake: &LakeFlags) -> Result<Config, Failure> {
     Config::resolve(lake, &StateFlags::default())
-}
-
-/// Rows as JSON objects.
-fn documents(batches: &[RecordBatch]) -> Result<Vec<Value>, Failure> {
-    let mut writer = ArrayWriter::new(Vec::new());
-    for batch in batches {
-        writer.write(batch).map_err(Failure::failed)?;
-    }
-    writer.finish().map_err(Failure::failed)?;
-    let text = writer.into_inner();
-    if text.is_empty() { Ok(Vec::new()) } else { serde_json::from_slice(&text).map_err(Failure::failed) }
-}
-
-pub async fn rows(session: &Session, sql: &str) -> Result<Vec<Value>, Failure> {
-    documents(&session.collect(sql).await?)
-}
-
-fn text<'a>(row: &'a Value, name: &str) -> &'a str {
-    row[name].as_str().unwrap_or_default()
 }
 
 fn list(args: &ListArgs) -> Result<(), Failure> {
@@ -192,11 +173,6 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         ]);
     }
     output::print(&table.to_string())
-}
-
-/// A literal of SQL.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// The alerts of an identity: of an alert one, of a payment all of its.
@@ -281,28 +257,65 @@ fn watch(args: &WatchArgs) -> Result<(), Failure> {
     let runtime = start_runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(&runtime, stop.clone());
-    let mut seen: Option<BTreeSet<String>> = None;
+    let mut places = runtime.block_on(async { Places::of(&open_session(&config.lake).await?).await })?;
     while !stop.load(Ordering::Relaxed) {
-        let alerts = runtime.block_on(async {
-            let session = open_session(&config.lake).await?;
-            rows(&session, "SELECT * FROM alerts_current ORDER BY event_time, alert_id").await
-        })?;
-        let is_first = seen.is_none();
-        let known = seen.get_or_insert_default();
+        let alerts = runtime.block_on(async { places.go_on(&open_session(&config.lake).await?).await })?;
         for alert in alerts {
-            if known.insert([text(&alert, "alert_id"), text(&alert, "state")].concat()) && !is_first {
-                let line = format!(
-                    "{}  {}  {}",
-                    text(&alert, "event_time"),
-                    text(&alert, "alert_id"),
-                    text(&alert, "sentence")
-                );
-                output::print(&if args.json { alert.to_string() } else { line })?;
-            }
+            let [at, id, sentence] = ["event_time", "alert_id", "sentence"].map(|name| text(&alert, name));
+            output::print(&if args.json { alert.to_string() } else { format!("{at}  {id}  {sentence}") })?;
         }
         std::thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+/// How far alerts were read: the newest offset of each topic and partition. A partition's rows come in the order of its
+/// offsets, those of one record together.
+#[derive(Default)]
+struct Places {
+    alerts: BTreeMap<(String, i64), i64>,
+    /// Newest row of courier_alerts, whose rows are numbered.
+    sequence: i64,
+}
+
+impl Places {
+    /// Behind everything that is there.
+    async fn of(session: &Session) -> Result<Self, Failure> {
+        let sql = "SELECT source_topic, source_partition, max(source_offset) AS source_offset FROM alerts \
+                   GROUP BY source_topic, source_partition";
+        let mut places = Self::default();
+        rows(session, sql).await?.iter().for_each(|row| places.pass(row));
+        let newest = rows(session, "SELECT max(sequence) AS newest FROM courier_alerts").await?;
+        places.sequence = newest.first().and_then(|row| row["newest"].as_i64()).unwrap_or_default();
+        Ok(places)
+    }
+
+    fn pass(&mut self, row: &Value) {
+        let number = |name: &str| row[name].as_i64().unwrap_or_default();
+        let place = (text(row, "source_topic").to_string(), number("source_partition"));
+        let offset = self.alerts.entry(place).or_insert(i64::MIN);
+        *offset = number("source_offset").max(*offset);
+    }
+
+    /// The alerts behind these places, which move past them.
+    async fn go_on(&mut self, session: &Session) -> Result<Vec<Value>, Failure> {
+        let alerts = rows(session, &self.sql()).await?;
+        alerts.iter().for_each(|alert| self.pass(alert));
+        let sql = format!("SELECT * FROM courier_alerts WHERE sequence > {} ORDER BY sequence", self.sequence);
+        let of_couriers = rows(session, &sql).await?;
+        let newest = of_couriers.iter().filter_map(|alert| alert["sequence"].as_i64()).max();
+        self.sequence = newest.unwrap_or(self.sequence);
+        Ok(alerts.into_iter().chain(of_couriers).collect())
+    }
+
+    fn sql(&self) -> String {
+        let read = self.alerts.iter().map(|((topic, partition), offset)| {
+            format!("source_topic = {} AND source_partition = {partition} AND source_offset <= {offset}", quoted(topic))
+        });
+        let conditions: Vec<String> = read.map(|read| format!("NOT ({read})")).collect();
+        let behind = if conditions.is_empty() { String::new() } else { format!("WHERE {} ", conditions.join(" AND ")) };
+        format!("SELECT * FROM alerts {behind}ORDER BY event_time, alert_id")
+    }
 }
 
 fn say(args: &VerdictArgs, label: &'static str) -> Result<(), Failure> {
@@ -326,4 +339,26 @@ fn say(args: &VerdictArgs, label: &'static str) -> Result<(), Failure> {
         return output::print_json(&json!({ "verdicts": verdicts, "sent": place }));
     }
     output::print(&format!("{} payments are said to be {label}: {place}", verdicts.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Fails if an alert is shown twice, or one behind another partition's place is left out.
+    #[test]
+    fn what_was_shown_is_passed_partition_by_partition() {
+        let mut places = Places::default();
+        assert_eq!(places.sql(), "SELECT * FROM alerts ORDER BY event_time, alert_id");
+        for (partition, offset) in [(0, 7), (1, 3), (0, 5)] {
+            places.pass(&json!({ "source_topic": "payments", "source_partition": partition, "source_offset": offset }));
+        }
+        assert_eq!(
+            places.sql(),
+            "SELECT * FROM alerts \
+             WHERE NOT (source_topic = 'payments' AND source_partition = 0 AND source_offset <= 7) \
+             AND NOT (source_topic = 'payments' AND source_partition = 1 AND source_offset <= 3) \
+             ORDER BY event_time, alert_id"
+        );
+    }
 }

@@ -17,7 +17,9 @@ mod feedback;
 mod fraud_command;
 mod job;
 mod kafka;
+mod labels_command;
 mod lag;
+mod lake_rows;
 mod live;
 mod maintain;
 mod ops;
@@ -71,6 +73,7 @@ enum Command {
     Fraud(fraud_command::FraudArgs),
     Rules(rules_command::RulesArgs),
     Alerts(alerts_command::AlertsArgs),
+    Labels(labels_command::LabelsArgs),
     Decode(decode_command::DecodeArgs),
     Maintain(maintain::MaintainArgs),
     Topics(topics::TopicsArgs),
@@ -95,6 +98,7 @@ fn main() -> ExitCode {
         Command::Fraud(args) => fraud_command::run(&args),
         Command::Rules(args) => rules_command::run(&args),
         Command::Alerts(args) => alerts_command::run(&args),
+        Command::Labels(args) => labels_command::run(&args),
         Command::Decode(args) => decode_command::run(&args),
         Command::Maintain(args) => maintain::run(&args),
         Command::Topics(args) => topics::run(&args),

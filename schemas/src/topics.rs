@@ -41,6 +41,14 @@ pub(crate) fn optional(name: &str, data_type: DataType, comment: &str) -> Field 
     column(name, data_type, true, comment)
 }
 
+/// What column `label` of chargebacks and dispositions may say.
+pub mod label {
+    /// The payment is fraud.
+    pub const FRAUD: &str = "fraud";
+    /// The payment is its cardholder's own.
+    pub const LEGITIMATE: &str = "legitimate";
+}
+
 /// Kinds of record on the transactions topic (column `kind`).
 pub mod kind {
     /// A card was swiped: the reader's closed frame with amount and STAN.

@@ -65,6 +65,7 @@ pub fn run(args: &FeaturesArgs) -> Result<(), Failure> {
         time: transactions.time().to_string(),
         lateness_us: i64::from(args.lateness_s) * SECOND_US,
         keys_max: KEYS_MAX,
+        labels_follow: false,
     };
     let mut windows = Windows::new(set).map_err(Failure::usage)?;
     let unwritten =

@@ -93,6 +93,7 @@ impl LabelledArgs {
             time: TIME.to_string(),
             lateness_us: i64::from(self.lateness_s) * SECOND_US,
             keys_max: KEYS_MAX,
+            labels_follow: false,
         };
         let mut windows = Windows::new(set).map_err(Failure::usage)?;
         let has_scenario = names.iter().any(|(_, meaning)| *meaning == SCENARIO);

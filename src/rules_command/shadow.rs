@@ -10,10 +10,10 @@ use schemas::ids::ContentHash;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::alerts_command::rows;
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::control::keep_bundle;
 use crate::failure::Failure;
+use crate::lake_rows::rows;
 use crate::output;
 use crate::wiring::{start_runtime, write_durably};
 

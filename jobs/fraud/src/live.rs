@@ -13,11 +13,15 @@
 //! lies in more than one partition of either log, so that no live state could hold it whole: it is refused here, and
 //! computed over the tables instead.
 //!
+//! **Labels.** A window may speak of `fraud`: what was said of a swipe before the payment that reads the window, 0 as long
+//! as nobody has said anything. Such a window is about swipes alone.
+//!
 //! It may depend on `schemas` for the rows of payments, on Arrow, and on `geo` for distances. It refuses clocks, files
 //! and randomness.
 
 mod card;
 mod definitions;
+mod labels;
 mod merchant;
 mod rows;
 mod side;

@@ -10,6 +10,11 @@
 //! deviation is the population's and comes from those integers. Mean, least, greatest, last and previous of nothing are
 //! missing; counts and sums of nothing are 0.
 //!
+//! **Labels.** In a set over live payments the field [`LABEL`] is what was said of each payment before the one that reads
+//! the window: false until somebody says something, then the newest that was read. It is no column of the rows; labels
+//! come between payments ([`Windows::process_labelled`]). One for a payment that no window can hold any more, or that was
+//! never read, has no effect.
+//!
 //! **What is missing rather than wrong.** A value larger than 4·10¹² is none. A payment that comes later than the set's
 //! lateness behind the newest of its key gets no values. A key has at most a million payments at once, a set at most its
 //! number of keys: beyond that windows that would be too small are missing until they are whole again.
@@ -19,6 +24,7 @@
 mod definitions;
 mod entries;
 mod keys;
+mod labelled;
 mod operator;
 mod payments;
 mod saved;
@@ -30,6 +36,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use crate::expression::Expression;
 
 pub use definitions::parse;
+pub use labelled::{LABEL, Label, PAYMENT_ID};
 pub use operator::{Value, Windows};
 pub use payments::Payments;
 
@@ -122,6 +129,8 @@ pub struct WindowSet {
     pub lateness_us: i64,
     /// Most keys at once, of each kind of key.
     pub keys_max: usize,
+    /// Whether field [`LABEL`] is what was said of a payment so far; else it is a column like others.
+    pub labels_follow: bool,
 }
 
 /// Why windows cannot be computed.
@@ -146,6 +155,14 @@ pub enum WindowError {
     /// A saved state is damaged or of other windows.
     #[error("the saved windows do not read: {0}")]
     Saved(String),
+}
+
+impl Definition {
+    /// Whether it speaks of a field.
+    pub fn speaks_of(&self, name: &str) -> bool {
+        let filters = self.filter.iter().flat_map(Expression::fields);
+        self.function.field() == Some(name) || filters.into_iter().any(|field| field.name() == name)
+    }
 }
 
 impl WindowSet {

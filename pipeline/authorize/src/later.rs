@@ -5,6 +5,7 @@ use schemas::findings::Findings;
 use schemas::ids::PaymentId;
 use schemas::money::Currency;
 use schemas::reasons::Reason;
+use schemas::topics::label::{FRAUD, LEGITIMATE};
 
 use crate::answer;
 use crate::checks::risk;
@@ -16,8 +17,7 @@ use crate::rows::{Decision, Rows, kind};
 use crate::unit::AuthorizeUnit;
 
 /// What a label may say.
-const LABELS: [&str; 2] = [FRAUD, "legitimate"];
-const FRAUD: &str = "fraud";
+const LABELS: [&str; 2] = [FRAUD, LEGITIMATE];
 /// Source of a chargeback's label.
 const CHARGEBACK_SOURCE: &str = "chargeback";
 

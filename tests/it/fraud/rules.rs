@@ -11,6 +11,8 @@ use crate::support::{Ended, Shop, one_day, query, text, till};
 const CARDS: [&str; 2] = ["4111111111111111", "4124939999999990"];
 const WINDOWS: &str = "window swipes_10m = count by token over 10m including current\n\
     window cards_10m = distinct(token) by reader_id over 10m including current\n";
+const RISKS: &str = "window reader_risk_30d = mean(fraud) by reader_id over 30d\n\
+    window card_frauds_30d = sum(fraud) by token over 30d\n";
 const REVIEW: &str = "rule often review\n  \"{swipes_10m} swipes of one card in 10 minutes\"\n  when swipes_10m >= 3\n";
 const BLOCK: &str = "rule often block\n  when swipes_10m >= 3\n";
 
@@ -29,9 +31,13 @@ impl Site {
     }
 
     fn rules(&self, rules: &str) -> PathBuf {
+        self.rules_over(WINDOWS, rules)
+    }
+
+    fn rules_over(&self, windows: &str, rules: &str) -> PathBuf {
         let folder = self.folder.path().join("rules");
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("windows.txt"), WINDOWS).unwrap();
+        fs::write(folder.join("windows.txt"), windows).unwrap();
         fs::write(folder.join("rules.txt"), rules).unwrap();
         folder
     }
@@ -185,6 +191,59 @@ fn a_backtest_says_what_the_rules_in_force_said() {
     );
     let table = till(&command).with_exit(0).stdout;
     assert!(table.contains("card_testing") && table.contains("unknowable"), "{table}");
+}
+
+/// Fails if a verdict does not reach the windows of both sides, reaches payments before it, or cannot be computed again.
+#[test]
+fn a_verdict_counts_in_the_next_risk_of_its_reader() {
+    let site = Site::open();
+    let folder = site.rules_over(&format!("{WINDOWS}{RISKS}"), REVIEW);
+    site.till(&["rules", "publish", text(&folder)]).with_exit(0);
+    site.swipe("2026-03-03.ndjson", 1, &[CARDS[0]; 4]);
+    site.run();
+    let lake = site.lake();
+    let open = till(&["alerts", "list", "--json", "--lake", text(&lake)]).with_exit(0).json();
+    site.till(&["alerts", "confirm", open[0]["alert_id"].as_str().unwrap()]).with_exit(0);
+    site.run();
+    site.swipe("2026-03-04.ndjson", 5, &[CARDS[1], CARDS[0]]);
+    site.run();
+    let risks = |row: usize| -> Vec<String> {
+        let features = site.decisions()[row]["features"].clone();
+        let features = features.as_array().unwrap().iter().map(|feature| feature.as_str().unwrap().to_string());
+        features.filter(|feature| feature.contains("_30d")).collect()
+    };
+    assert_eq!(risks(3), ["reader_risk_30d = 0", "card_frauds_30d = 0"]);
+    assert_eq!(risks(4), ["reader_risk_30d = 0.25", "card_frauds_30d = 0"]);
+    assert_eq!(risks(5), ["reader_risk_30d = 0.2", "card_frauds_30d = 1"]);
+    assert_eq!(super::replay::follows(&lake, &site.shop.input).len(), 6);
+}
+
+/// Fails if a file is taken in part, a payment that nobody knows gets a label, or labels do not come through.
+#[test]
+fn labels_of_a_file_are_taken_whole_or_not_at_all() {
+    let site = Site::open();
+    site.swipe("2026-03-03.ndjson", 1, &[CARDS[0], CARDS[1]]);
+    site.run();
+    let lake = site.lake();
+    let payments = query(&lake, "SELECT payment_id FROM payments WHERE kind = 'swipe' ORDER BY event_time");
+    let [one, two] = [0, 1].map(|row| payments[row]["payment_id"].as_str().unwrap().to_string());
+    let import = |content: &str| {
+        let file = site.folder.path().join("labels.csv");
+        fs::write(&file, content).unwrap();
+        site.till(&["labels", "import", text(&file), "--json"])
+    };
+    let before = transactions(&site.shop.input);
+    let unknown = "00000000000000000000000000aa";
+    let ended = import(&format!("payment_id,label,merchant_id\n{one},1,\n{unknown},0,\n{two},0,M-2\n")).with_exit(2);
+    assert!(ended.stderr.contains("line 3: no payment"), "{ended}");
+    assert!(ended.stderr.contains("line 4: payment") && ended.stderr.contains("of merchant M-1, not M-2"), "{ended}");
+    assert_eq!(transactions(&site.shop.input), before, "nothing was written");
+    let said = import(&format!("payment_id,label,source\n{one},1,bank\n{two},legitimate,\n")).with_exit(0).json();
+    assert_eq!((said["labels"].as_i64(), said["frauds"].as_i64()), (Some(2), Some(1)));
+    site.run();
+    let labels = query(&lake, "SELECT payment_id, label, label_source FROM labels ORDER BY label");
+    let label = |id: &str, label: &str, source: &str| serde_json::json!({ "payment_id": id, "label": label, "label_source": source });
+    assert_eq!(labels, [label(&one, "fraud", "bank"), label(&two, "legitimate", "import")]);
 }
 
 #[test]

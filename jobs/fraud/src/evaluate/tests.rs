@@ -84,6 +84,7 @@ fn simulated(plan: &HandbookPlan, text: &FeatureText<'_>) -> (Transactions, Feat
         time: "event_time".to_string(),
         lateness_us: DAY_US,
         keys_max: 1_000_000,
+        labels_follow: false,
     };
     let mut windows = Windows::new(set).unwrap();
     let mut reader = TransactionsReader::new(handbook_columns(&features));

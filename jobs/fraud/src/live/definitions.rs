@@ -6,14 +6,14 @@ use schemas::bundles::RulesBundle;
 use sha2::{Digest, Sha256};
 
 use super::LiveError;
-use super::rows::{GEO_FIELDS, PAYMENT_FIELDS};
+use super::rows::{GEO_FIELDS, LABEL_FIELD, PAYMENT_FIELDS};
 use crate::expression::{Expression, ParseError};
 use crate::fields::{FieldType, Fields};
 use crate::lint::{self, Finding};
 use crate::lists::{List, Lists};
 use crate::model::Model;
 use crate::rules::RuleSet;
-use crate::windows::{self, Definition, WindowSet};
+use crate::windows::{self, Definition, LABEL, WindowSet};
 
 /// How much older than the newest of its key a payment may be: phones send late what they swiped without a network.
 const LATENESS_US: i64 = 24 * 3600 * 1_000_000;
@@ -23,6 +23,8 @@ pub(super) const PLACE_US: i64 = 24 * 3600 * 1_000_000;
 const KEYS_MAX: usize = 2_000_000;
 /// Name of the model's answer among the fields of rules.
 pub(super) const SCORE: &str = "score";
+/// What the answer says of a payment, under the names of its columns.
+const ANSWER_FIELDS: [&str; 5] = ["response_code", "reason", "state", "approval_code", "score"];
 /// Digits of a window's identity: 64 bits of a hash.
 const IDENTITY_DIGITS: usize = 16;
 
@@ -95,9 +97,10 @@ impl Definitions {
     /// # Errors
     /// Everything that is wrong with it, part by part; of rules only where windows and lists are right.
     pub fn read(bundle: &RulesBundle) -> Result<Self, Problems> {
-        let payment = Fields::new(PAYMENT_FIELDS).expect("the fields of a payment have names of the language");
-        let windows =
-            windows::parse(&bundle.windows, &payment).map_err(|errors| marked("windows", &bundle.windows, &errors));
+        let payment = Fields::new(PAYMENT_FIELDS.into_iter().chain([LABEL_FIELD]))
+            .expect("the fields of a payment have names of the language");
+        let windows = windows::parse(&bundle.windows, &payment)
+            .map_err(|errors| marked("windows", &bundle.windows, &with_answers(errors)));
         let sides = windows.and_then(|windows| sides(windows, &payment));
         let lists = lists(bundle);
         let model = bundle.model.as_deref().map(Model::parse).transpose();
@@ -194,6 +197,23 @@ fn marked(part: &str, text: &str, errors: &[ParseError]) -> Vec<Problem> {
     errors.iter().map(|error| Problem::new(part, error.marked(text))).collect()
 }
 
+/// The errors, those about fields of the answer with why no window can have them.
+fn with_answers(errors: Vec<ParseError>) -> Vec<ParseError> {
+    let explained = |error: ParseError| {
+        let Some(field) = ANSWER_FIELDS.into_iter().find(|field| error.message == format!("there is no field {field}"))
+        else {
+            return error;
+        };
+        let message = format!(
+            "a window cannot filter on the answer ({field}): the merchant's side never sees it and the card's side \
+             keeps windows before it answers; compute it over the tables with `till fraud features`, delayed by what \
+             the answer takes"
+        );
+        ParseError { message, nearest: None, ..error }
+    };
+    errors.into_iter().map(explained).collect()
+}
+
 fn lists(bundle: &RulesBundle) -> Result<Lists, Vec<Problem>> {
     let (mut lists, mut problems) = (Vec::new(), Vec::new());
     for (name, text) in &bundle.lists {
@@ -215,9 +235,22 @@ fn sides(windows: Vec<Definition>, payment: &Fields) -> Result<(WindowSet, Windo
         time: "event_time".to_string(),
         lateness_us: LATENESS_US,
         keys_max: KEYS_MAX,
+        labels_follow: true,
     };
     let (mut merchant, mut card, mut problems) = (set(), set(), Vec::new());
     for window in windows {
+        let keyed_by_label = window.key.iter().any(|field| field == LABEL);
+        if keyed_by_label || window.speaks_of(LABEL) && window.speaks_of("kind") {
+            problems.push(Problem::new(
+                "windows",
+                format!(
+                    "window {}: what is said of payments ({LABEL}) is about swipes alone and is no key; leave out {}",
+                    window.name,
+                    if keyed_by_label { LABEL } else { "kind" }
+                ),
+            ));
+            continue;
+        }
         let mut window = about_swipes(window, payment);
         let [by_token, by_merchant, by_reader] =
             ["token", "merchant_id", "reader_id"].map(|name| window.key.iter().any(|field| field == name));

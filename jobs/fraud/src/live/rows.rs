@@ -9,7 +9,9 @@ use schemas::reasons::Reason;
 use schemas::topics::kind;
 
 use super::LiveError;
+use super::labels;
 use crate::fields::FieldType;
+use crate::windows::{LABEL, Label};
 
 /// What windows and rules may read of a payment. All but the last three are columns of the payments rows.
 pub(super) const PAYMENT_FIELDS: [(&str, FieldType); 20] = [
@@ -36,6 +38,9 @@ pub(super) const PAYMENT_FIELDS: [(&str, FieldType); 20] = [
     (LAT_E6, FieldType::Integer),
     (LON_E6, FieldType::Integer),
 ];
+/// What windows may read beside: what was said of a swipe. Rules may not, since nothing is said of a payment before it is
+/// decided.
+pub(super) const LABEL_FIELD: (&str, FieldType) = (LABEL, FieldType::Boolean);
 /// Latitude in millionths of a degree.
 pub(super) const LAT_E6: &str = "lat_e6";
 /// Longitude in millionths of a degree.
@@ -50,11 +55,13 @@ pub(super) struct Judged {
     pub(super) payments: RecordBatch,
     /// Ascending.
     pub(super) places: UInt32Array,
+    /// What was said between them.
+    pub(super) labels: Vec<Label>,
 }
 
 impl Judged {
-    /// Those of payments rows.
-    pub(super) fn of(rows: &RecordBatch) -> Result<Self, LiveError> {
+    /// Those of payments rows, with what labels need where windows read them.
+    pub(super) fn of(rows: &RecordBatch, reads_labels: bool) -> Result<Self, LiveError> {
         let kinds = column(rows, "kind")?.as_string_opt::<i32>().ok_or(LiveError::Column("kind"))?;
         let repeats = column(rows, "repeat")?.as_boolean_opt().ok_or(LiveError::Column("repeat"))?;
         let is_judged = |row: &usize| matches!(kinds.value(*row), kind::SWIPE | kind::REFUND) && !repeats.value(*row);
@@ -66,10 +73,20 @@ impl Judged {
         for name in ["lat", "lon"] {
             columns.push(millionths(&columns[place_of(name)], name)?);
         }
-        let named = PAYMENT_FIELDS.iter().zip(&columns);
+        let mut names = PAYMENT_FIELDS.map(|(name, _)| name).to_vec();
+        let labels = if reads_labels {
+            for (name, column) in labels::columns(rows, &places)? {
+                names.push(name);
+                columns.push(column);
+            }
+            labels::between(rows, &places)?
+        } else {
+            Vec::new()
+        };
+        let named = names.iter().zip(&columns);
         let fields: Vec<Field> =
-            named.map(|((name, _), column)| Field::new(*name, column.data_type().clone(), true)).collect();
-        Ok(Self { payments: RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, places })
+            named.map(|(name, column)| Field::new(*name, column.data_type().clone(), true)).collect();
+        Ok(Self { payments: RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?, places, labels })
     }
 }
 
@@ -83,7 +100,7 @@ fn place_of(name: &str) -> usize {
 }
 
 /// Whether a finding refuses each row.
-fn refused(rows: &RecordBatch) -> Result<ArrayRef, LiveError> {
+pub(super) fn refused(rows: &RecordBatch) -> Result<ArrayRef, LiveError> {
     let findings = column(rows, "findings")?.as_list_opt::<i32>().ok_or(LiveError::Column("findings"))?;
     let names = findings.values().as_string_opt::<i32>().ok_or(LiveError::Column("findings"))?;
     let declines = |place| Reason::from_name(names.value(place as usize)).is_some_and(Reason::declines);

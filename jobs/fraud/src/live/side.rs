@@ -57,8 +57,8 @@ impl Side {
         let times = column(rows, "event_time")?.as_primitive_opt::<TimestampMicrosecondType>();
         self.newest_us = self.newest_us.max(max(times.ok_or(LiveError::Column("event_time"))?));
         let Some((_, windows)) = &mut self.in_force else { return Ok(None) };
-        let judged = Judged::of(rows)?;
-        let values = windows.process(&judged.payments)?;
+        let judged = Judged::of(rows, windows.reads_labels())?;
+        let values = windows.process_labelled(&judged.payments, &judged.labels)?;
         Ok(Some((judged, values)))
     }
 

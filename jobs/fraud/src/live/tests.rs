@@ -43,6 +43,9 @@ const RULES: &str = "
 #[derive(Debug, Clone)]
 struct Paid {
     kind: &'static str,
+    /// Its payment, or the one that is spoken of, by its number.
+    payment: u32,
+    label: Option<&'static str>,
     at_s: i64,
     merchant: &'static str,
     card: Option<&'static str>,
@@ -52,7 +55,8 @@ struct Paid {
 }
 
 fn swipe(at_s: i64, merchant: &'static str, card: &'static str, amount_minor: i64) -> Paid {
-    Paid { kind: kind::SWIPE, at_s, merchant, card: Some(card), amount_minor, lat: None, repeat: false }
+    let (payment, label) = (at_s as u32, None);
+    Paid { kind: kind::SWIPE, payment, label, at_s, merchant, card: Some(card), amount_minor, lat: None, repeat: false }
 }
 
 fn refund(at_s: i64, merchant: &'static str) -> Paid {
@@ -71,6 +75,8 @@ fn rows(paid: &[Paid]) -> RecordBatch {
         match field.name().as_str() {
             "kind" => texts(|paid| Some(paid.kind.to_string())),
             "repeat" => Arc::new(paid.iter().map(|paid| Some(paid.repeat)).collect::<BooleanArray>()),
+            "payment_id" => texts(|paid| Some(format!("{:028x}", paid.payment))),
+            "label" => texts(|paid| paid.label.map(str::to_string)),
             "merchant_id" => texts(|paid| Some(paid.merchant.to_string())),
             "reader_id" => texts(|paid| Some(format!("reader of {}", paid.merchant))),
             "token" => texts(|paid| paid.card.map(str::to_string)),
@@ -181,6 +187,67 @@ fn refunds_are_judged_by_rules_about_refunds_alone() {
     assert_eq!(chain.judge(&[other, repeat]), [None, None]);
 }
 
+const RISKS: &str = "
+    window reader_frauds_1h = sum(fraud) by reader_id over 1h
+    window reader_risk_1h = mean(fraud) by reader_id over 1h delayed 10s
+    window card_frauds_1h = count by token where fraud over 1h
+    window card_swipes_10m = count by token over 10m including current";
+
+/// What somebody says of the payment that was made at this second.
+fn said(at_s: i64, payment: u32, kind: &'static str, label: Option<&'static str>) -> Paid {
+    Paid { kind, payment, label, card: None, ..swipe(at_s, "m1", "", 0) }
+}
+
+/// Fails if a label does not count from where it is read, or something counts that is no label.
+#[test]
+fn what_is_said_of_payments_counts_for_the_next() {
+    let content = bundle(RISKS, "rule bad_reader review when reader_frauds_1h >= 1");
+    let mut chain = Chain::with(&content);
+    let risks = |judged: &Judgement| {
+        ["reader_frauds_1h", "reader_risk_1h", "card_frauds_1h"].map(|name| feature(judged, name).unwrap_or_default())
+    };
+    let judged = chain.judge(&[
+        swipe(0, "m1", "c1", 9),
+        swipe(1, "m1", "c2", 9),
+        swipe(20, "m1", "c1", 9),
+        said(21, 0, kind::DISPOSITION, Some("fraud")),
+        swipe(22, "m1", "c1", 9),
+    ]);
+    assert_eq!(risks(judged[2].as_ref().unwrap()), ["0", "0", "0"], "nobody has said anything");
+    let seen = judged[4].as_ref().unwrap();
+    assert_eq!((risks(seen), seen.outcome), (["1", "0.5", "1"].map(str::to_string), Some(Outcome::Review)));
+    chain = chain.restarted(&content);
+    let judged = chain.judge(&[
+        said(23, 0, kind::DISPOSITION, Some("maybe")),
+        said(23, 0, kind::SIGNATURE, Some("legitimate")),
+        said(23, 1_000, kind::DISPOSITION, Some("fraud")),
+        said(24, 1, kind::CHARGEBACK, None),
+        swipe(25, "m1", "c2", 9),
+        said(26, 0, kind::DISPOSITION, Some("legitimate")),
+        swipe(27, "m1", "c1", 9),
+        swipe(28, "m2", "c1", 9),
+    ]);
+    assert_eq!(risks(judged[4].as_ref().unwrap()), ["2", "1", "1"]);
+    assert_eq!(risks(judged[6].as_ref().unwrap()), ["1", "0.5", "0"], "the newest word counts");
+    assert_eq!(risks(judged[7].as_ref().unwrap()), ["0", "", "0"], "another reader");
+}
+
+#[test]
+fn windows_and_rules_say_no_more_of_labels_than_can_be_known() {
+    let problems = |windows: &str, rules: &str| {
+        let bundle = RulesBundle { windows: windows.into(), rules: rules.into(), ..RulesBundle::default() };
+        Definitions::read(&bundle).unwrap_err().to_string()
+    };
+    let by_label = problems("window a = count by reader_id, fraud over 1d", "");
+    assert!(by_label.contains("is no key; leave out fraud"), "{by_label}");
+    let of_refunds = problems("window a = sum(fraud) by token where kind = 'refund' over 1d", "");
+    assert!(of_refunds.contains("about swipes alone"), "{of_refunds}");
+    assert!(problems("", "rule a review when fraud").contains("there is no field fraud"));
+    let of_answer = problems("window a = count by reader_id where reason = 'approved' over 1d", "");
+    assert!(of_answer.contains("a window cannot filter on the answer (reason)"), "{of_answer}");
+    assert!(of_answer.contains("till fraud features") && of_answer.contains("line 1"), "{of_answer}");
+}
+
 /// Fails if degrees are mixed up, the time is not the distance's, or a place is carried on for longer than a day.
 #[test]
 fn a_card_cannot_be_in_two_places() {
@@ -266,7 +333,7 @@ fn paid() -> impl Strategy<Value = Paid> {
     (kinds, 0..1_500_i64, merchants, cards, 1..400_i64, prop::option::of(50.0..60.0_f64), prop::bool::weighted(0.1))
         .prop_map(|(kind, at_s, merchant, card, amount_minor, lat, repeat)| {
             let card = (kind == kind::SWIPE).then_some(card);
-            Paid { kind, at_s, merchant, card, amount_minor, lat, repeat }
+            Paid { kind, payment: 0, label: None, at_s, merchant, card, amount_minor, lat, repeat }
         })
 }
 

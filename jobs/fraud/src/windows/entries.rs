@@ -93,6 +93,13 @@ impl Entries {
         let length = self.length;
         let is_last = length == 0 || self.time(length - 1) <= at_us;
         let place = if is_last { length } else { self.until(at_us) };
+        self.insert_at(place, at_us, values);
+        place
+    }
+
+    /// Enters a payment at the place that its time and position have.
+    pub(super) fn insert_at(&mut self, place: usize, at_us: i64, values: impl Iterator<Item = Option<i64>>) {
+        let length = self.length;
         let start = place * self.width;
         // The row that was there moves back with what it says of before, and stands for this entry too.
         self.rows.extend_from_within(self.rows.len() - self.width..);
@@ -105,7 +112,22 @@ impl Entries {
             self.extras[column].insert(place, value, length);
         }
         self.length += 1;
-        place
+    }
+
+    /// Takes out the entry at a place; returns its values.
+    pub(super) fn remove(&mut self, place: usize) -> Vec<Option<i64>> {
+        let values: Vec<Option<i64>> = (0..self.extras.len()).map(|column| self.value(column, place)).collect();
+        let start = place * self.width;
+        self.rows.drain(start..start + self.width);
+        // The row behind it, which is at its place now, still counts it.
+        for (column, value) in values.iter().enumerate() {
+            let known = value.unwrap_or_default();
+            let later = self.rows[start..].chunks_exact_mut(self.width);
+            later.for_each(|row| row[1 + column] = row[1 + column].wrapping_sub(known));
+            self.extras[column].remove(place, *value);
+        }
+        self.length -= 1;
+        values
     }
 
     /// The entries from a place on: time and values.
@@ -140,6 +162,11 @@ impl Entries {
     pub(super) fn value(&self, column: usize, place: usize) -> Option<i64> {
         let one = Range { start: place, end: place + 1 };
         (self.present(column, one) == 1).then(|| self.sum(column, one))
+    }
+
+    /// The value of the last column at a place.
+    pub(super) fn position(&self, place: usize) -> Option<i64> {
+        self.value(self.extras.len() - 1, place)
     }
 
     /// Least and greatest value.
@@ -187,6 +214,19 @@ impl Extras {
         self.extremes.truncate(place / CHUNK);
     }
 
+    fn remove(&mut self, place: usize, value: Option<i64>) {
+        if let Some(squares) = &mut self.squares {
+            let square = i128::from(value.unwrap_or_default()).pow(2);
+            squares.remove(place);
+            squares[place..].iter_mut().for_each(|sum| *sum -= square);
+        }
+        if let Some(missing) = &mut self.missing {
+            missing.remove(place);
+            missing[place..].iter_mut().for_each(|count| *count -= u32::from(value.is_none()));
+        }
+        self.extremes.truncate(place / CHUNK);
+    }
+
     fn drop_before(&mut self, place: usize) {
         if let Some(squares) = &mut self.squares {
             squares.drain(..place);
@@ -220,11 +260,13 @@ mod tests {
     }
 
     proptest! {
-        /// Fails if a late payment is put after later ones, or does not move the sums behind it.
+        /// Fails if a late payment is put after later ones, or does not move the sums behind it; or if one
+        /// that is taken out still counts.
         #[test]
         fn any_range_is_what_a_plain_list_says(
             entries in prop::collection::vec((0..50_i64, prop::option::weighted(0.9, -1_000..1_000_i64)), 1..300),
             (cut, from, to) in (0..100_usize, 0..300_usize, 0..300_usize),
+            removed in any::<prop::sample::Index>(),
         ) {
             let mut filled = filled(&entries);
             let mut plain = entries.clone();
@@ -234,6 +276,10 @@ mod tests {
             filled.extremes(0, Range { start: 0, end: plain.len() });
             filled.drop_before(cut);
             plain.drain(..cut);
+            if !plain.is_empty() {
+                let place = removed.index(plain.len());
+                prop_assert_eq!(filled.remove(place), [plain.remove(place).1]);
+            }
             let range = Range { start: from.min(to).min(plain.len()), end: from.max(to).min(plain.len()) };
             let expected: Vec<i64> = plain[range.start..range.end].iter().filter_map(|(_, value)| *value).collect();
             prop_assert_eq!(filled.len(), plain.len());

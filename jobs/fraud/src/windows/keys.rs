@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use super::entries::{ENTRIES_MAX, Entries, Range};
-use super::operator::Group;
+use super::labelled::Known;
+use super::operator::{Group, range_at};
 use super::payments::{Cell, Payments};
 
 /// Entries that have left every window before they are dropped together.
@@ -15,6 +16,8 @@ const SEPARATOR: char = '\u{1f}';
 /// What is kept of a key.
 pub(super) struct Key {
     pub(super) entries: Entries,
+    /// Payments that another label would let in.
+    pub(super) waiting: Option<Box<Entries>>,
     /// Texts by column and what stands for them.
     pub(super) texts: Vec<Texts>,
     /// The largest time of its payments.
@@ -30,8 +33,9 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn new(group: &Group, capped_us: i64) -> Self {
         Self {
-            entries: Entries::new(group.sources.iter().map(|source| source.with_squares)),
-            texts: group.sources.iter().map(|_| Texts::default()).collect(),
+            entries: group.entries(),
+            waiting: None,
+            texts: (0..group.columns()).map(|_| Texts::default()).collect(),
             newest_us: i64::MIN,
             capped_us,
             ranges: vec![Range::default(); group.spans.len()],
@@ -39,8 +43,19 @@ impl Key {
         }
     }
 
+    /// What stands for the fields of a payment in its entry.
+    pub(super) fn values<'a>(&mut self, cells: impl Iterator<Item = Cell<'a>>) -> impl Iterator<Item = Option<i64>> {
+        values(&mut self.texts, cells)
+    }
+
     /// Enters a payment; returns its place.
-    pub(super) fn enter<'a>(&mut self, group: &Group, at_us: i64, cells: impl Iterator<Item = Cell<'a>>) -> usize {
+    pub(super) fn enter<'a>(&mut self, at_us: i64, cells: impl Iterator<Item = Cell<'a>>) -> usize {
+        let Self { entries, texts, .. } = self;
+        entries.insert(at_us, values(texts, cells))
+    }
+
+    /// Drops the oldest entries where they are as many as a key may have.
+    pub(super) fn make_room(&mut self, group: &Group) {
         if self.entries.len() >= ENTRIES_MAX {
             // What has left every window does not count: a restart would not have it.
             self.drop_before(group, self.entries.until(self.newest_us.saturating_sub(group.reach_us)));
@@ -50,12 +65,22 @@ impl Key {
             self.capped_us = self.capped_us.max(self.entries.time(dropped - 1));
             self.drop_before(group, dropped);
         }
-        let Self { entries, texts, .. } = self;
-        let values = cells.zip(texts).map(|(cell, texts)| match cell {
-            Cell::Number(number) => number,
-            Cell::Text(text) => text.map(|text| texts.number(text)),
-        });
-        entries.insert(at_us, values)
+        self.make_waiting_room(group);
+    }
+
+    /// Finds anew where each span of the newest payment begins and ends.
+    pub(super) fn settle(&mut self, group: &Group) {
+        let Self { entries, ranges, distinct, newest_us, .. } = self;
+        for (span, range) in group.spans.iter().zip(ranges.iter_mut()) {
+            *range = range_at(entries, *span, *newest_us);
+        }
+        for (count, counts) in group.counts.iter().zip(distinct) {
+            counts.clear();
+            let Range { start, end } = ranges[count.span];
+            for value in (start..end).filter_map(|place| entries.value(count.column, place)) {
+                *counts.entry(value).or_default() += 1;
+            }
+        }
     }
 
     /// Drops entries up to a moment when they are many.
@@ -64,6 +89,21 @@ impl Key {
         if self.entries.len() > many && self.entries.time(many) <= until_us {
             self.drop_before(group, self.entries.until(until_us));
         }
+        let is_much = |waiting: &Entries| {
+            let many = DROPPED_MIN.max(waiting.len() / 2);
+            waiting.len() > many && waiting.time(many) <= until_us
+        };
+        if self.waiting.as_deref().is_some_and(is_much) {
+            self.drop_waiting(until_us);
+        }
+    }
+
+    /// Drops those that wait up to a moment.
+    pub(super) fn drop_waiting(&mut self, until_us: i64) {
+        if let Some(waiting) = &mut self.waiting {
+            waiting.drop_before(waiting.until(until_us));
+        }
+        self.forget_texts();
     }
 
     fn drop_before(&mut self, group: &Group, place: usize) {
@@ -77,14 +117,26 @@ impl Key {
             (*start, *end) = (start.saturating_sub(place), end.saturating_sub(place));
         }
         self.entries.drop_before(place);
+        self.forget_texts();
+    }
+
+    fn forget_texts(&mut self) {
+        let lists = || [Some(&self.entries), self.waiting.as_deref()].into_iter().flatten();
         for (column, texts) in self.texts.iter_mut().enumerate() {
             if !texts.numbers.is_empty() {
-                let values = (0..self.entries.len()).filter_map(|place| self.entries.value(column, place));
-                let kept: HashSet<i64> = values.collect();
+                let values = |list: &Entries| (0..list.len()).filter_map(|place| list.value(column, place)).collect();
+                let kept: HashSet<i64> = lists().flat_map(|list| -> Vec<i64> { values(list) }).collect();
                 texts.numbers.retain(|_, number| kept.contains(number));
             }
         }
     }
+}
+
+fn values<'a>(texts: &mut [Texts], cells: impl Iterator<Item = Cell<'a>>) -> impl Iterator<Item = Option<i64>> {
+    cells.zip(texts).map(|(cell, texts)| match cell {
+        Cell::Number(number) => number,
+        Cell::Text(text) => text.map(|text| texts.number(text)),
+    })
 }
 
 /// Counts one value less.
@@ -125,10 +177,12 @@ pub(super) struct Keys {
     /// Payments of keys that are not here are not known up to this moment.
     pub(super) unknown_us: Option<i64>,
     name: String,
+    /// Where the payments of a labelled group lie, as long as a window may hold them.
+    pub(super) known: HashMap<u128, Known>,
 }
 
 impl Keys {
-    /// The key of a payment, a new one where it has none yet; nothing where one of its fields is missing, or keys are too
+    /// Place of the key of a payment, a new one where it has none yet; nothing where one of its fields is missing, or keys are too
     /// many.
     pub(super) fn of_payment(
         &mut self,
@@ -137,7 +191,7 @@ impl Keys {
         row: usize,
         at_us: i64,
         keys_max: usize,
-    ) -> Option<&mut Key> {
+    ) -> Option<usize> {
         self.name.clear();
         for (part, place) in group.key_fields.iter().enumerate() {
             if part > 0 {
@@ -150,14 +204,24 @@ impl Keys {
             }
         }
         if let Some(place) = self.places.get(self.name.as_str()) {
-            return self.keys.get_mut(*place);
+            return Some(*place);
         }
         if self.keys.len() >= keys_max {
             self.unknown_us = self.unknown_us.max(Some(at_us));
             return None;
         }
         self.add(self.name.as_str().into(), Key::new(group, self.unknown_us.unwrap_or(i64::MIN)));
-        self.keys.last_mut()
+        Some(self.keys.len() - 1)
+    }
+
+    /// The key at a place.
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Key> {
+        self.keys.get_mut(place)
+    }
+
+    /// Every key, by its place.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
     }
 
     /// Adds a key; false where one of this name is there.
@@ -174,21 +238,31 @@ impl Keys {
 
     /// Number of payments that are kept.
     pub(super) fn entries(&self) -> usize {
-        self.keys.iter().map(|key| key.entries.len()).sum()
+        self.keys.iter().map(|key| key.entries.len() + key.waiting.as_ref().map_or(0, |waiting| waiting.len())).sum()
     }
 
     /// Forgets keys of which everything is older than this.
-    pub(super) fn sweep(&mut self, until_us: i64) {
+    pub(super) fn sweep(&mut self, group: &Group, until_us: i64) {
+        let keys = &self.keys;
+        self.known.retain(|_, known| known.at_us > keys[known.key].unseen_us(group));
         if self.keys.iter().all(|key| key.newest_us > until_us) {
             return;
         }
         let mut kept: Vec<Option<Key>> = std::mem::take(&mut self.keys).into_iter().map(Some).collect();
+        let mut moved = vec![None; kept.len()];
         self.places.retain(|_, place| {
             let key = kept[*place].take_if(|key| key.newest_us > until_us);
             let is_kept = key.is_some();
+            moved[*place] = is_kept.then_some(self.keys.len());
             *place = self.keys.len();
             self.keys.extend(key);
             is_kept
+        });
+        self.known.retain(|_, known| {
+            moved[known.key].is_some_and(|place| {
+                known.key = place;
+                true
+            })
         });
         self.unknown_us = self.unknown_us.max(Some(until_us));
     }

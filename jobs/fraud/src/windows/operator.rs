@@ -7,6 +7,7 @@ use arrow::array::{ArrayRef, Float64Builder, Int64Builder, RecordBatch, RecordBa
 
 use super::entries::{Entries, Range, VALUE_MAX};
 use super::keys::{Key, Keys, uncount};
+use super::labelled::{Answers, Known, LABEL, Label, Labelled, PAYMENT_ID, Position};
 use super::payments::{Cell, Payments};
 use super::{Definition, Function, WindowError, WindowSet};
 use crate::expression::Expression;
@@ -76,6 +77,8 @@ pub(super) struct Group {
     pub(super) spans: Vec<Span>,
     pub(super) counts: Vec<Count>,
     windows: Vec<Window>,
+    /// Where labels of its payments follow.
+    pub(super) labelled: Option<Labelled>,
     /// Longest length with its delay, and lateness, microseconds: older entries have left every window.
     pub(super) reach_us: i64,
 }
@@ -92,23 +95,42 @@ impl Group {
                 Function::Stddev(_) => (true, true),
                 _ => (false, false),
             };
-            let field = place_of(field, fields);
-            let same = |other: &Source| (other.field, other.is_summed) == (field, is_summed);
-            match self.sources.iter().position(same) {
-                Some(found) => {
-                    self.sources[found].with_squares |= with_squares;
-                    found
-                }
-                None => {
-                    self.sources.push(Source { field, is_summed, with_squares });
-                    self.sources.len() - 1
-                }
-            }
+            // A label is small: one column of it serves all functions.
+            let is_summed = is_summed && !(self.labelled.is_some() && field == LABEL);
+            self.source(Source { field: place_of(field, fields), is_summed, with_squares })
         });
         let counts_different = matches!(function, Function::Distinct(_));
         let count = if counts_different { found_or_added(Count { span, column }, &mut self.counts) } else { 0 };
         self.reach_us = self.reach_us.max(length_us + delay_us + lateness_us);
         self.windows.push(Window { function: function.clone(), place, span, column, count });
+    }
+
+    /// Place of a source among the group's.
+    fn source(&mut self, wanted: Source) -> usize {
+        let same = |other: &Source| (other.field, other.is_summed) == (wanted.field, wanted.is_summed);
+        match self.sources.iter().position(same) {
+            Some(found) => {
+                self.sources[found].with_squares |= wanted.with_squares;
+                found
+            }
+            None => {
+                self.sources.push(wanted);
+                self.sources.len() - 1
+            }
+        }
+    }
+
+    /// Keeps what labels need.
+    fn follow_labels(&mut self, fields: &mut Vec<String>) {
+        let mut column =
+            |name| self.source(Source { field: place_of(name, fields), is_summed: false, with_squares: false });
+        self.labelled = Some(Labelled { label: column(LABEL), payment: PAYMENT_ID.map(column) });
+    }
+
+    /// Entries of a key of which nothing was read.
+    pub(super) fn entries(&self) -> Entries {
+        let with_squares = self.sources.iter().map(|source| source.with_squares);
+        Entries::new(with_squares.chain(self.labelled.map(|_| false)))
     }
 }
 
@@ -140,17 +162,25 @@ impl Windows {
     pub fn new(set: WindowSet) -> Result<Self, WindowError> {
         set.check()?;
         let mut fields: Vec<String> = Vec::new();
-        let mut by_key: BTreeMap<(&[String], Option<String>), Group> = BTreeMap::new();
+        let mut by_key: BTreeMap<(&[String], Option<String>, bool), Group> = BTreeMap::new();
         for (place, definition) in set.windows.iter().enumerate() {
             let filter_text = definition.filter.as_ref().map(Expression::to_string);
-            let group = by_key.entry((&definition.key, filter_text)).or_insert_with(|| Group {
-                filter: definition.filter.clone(),
-                key_fields: definition.key.iter().map(|name| place_of(name, &mut fields)).collect(),
-                sources: Vec::new(),
-                spans: Vec::new(),
-                counts: Vec::new(),
-                windows: Vec::new(),
-                reach_us: 0,
+            let is_labelled = set.labels_follow && definition.speaks_of(LABEL);
+            let group = by_key.entry((&definition.key, filter_text, is_labelled)).or_insert_with(|| {
+                let mut group = Group {
+                    filter: definition.filter.clone(),
+                    key_fields: definition.key.iter().map(|name| place_of(name, &mut fields)).collect(),
+                    sources: Vec::new(),
+                    spans: Vec::new(),
+                    counts: Vec::new(),
+                    windows: Vec::new(),
+                    labelled: None,
+                    reach_us: 0,
+                };
+                if is_labelled {
+                    group.follow_labels(&mut fields);
+                }
+                group
             });
             group.add(place, definition, set.lateness_us, &mut fields);
         }
@@ -183,8 +213,13 @@ impl Windows {
         let payments = Payments::read(rows, &self.set.time, &self.fields)?;
         let summed = self.groups.iter().flat_map(|group| &group.sources).filter(|source| source.is_summed);
         payments.check_numbers(summed.map(|source| source.field), &self.fields)?;
-        let filters = self.groups.iter().map(|group| group.filter.as_ref());
+        let filters = self.groups.iter().map(|group| (group.filter.as_ref(), group.labelled.is_some()));
         payments.with_filters(rows, filters)
+    }
+
+    /// Whether a window speaks of labels that follow.
+    pub fn reads_labels(&self) -> bool {
+        self.groups.iter().any(|group| group.labelled.is_some())
     }
 
     /// Values of the windows for each row of a batch, which follow those of the batches before: one column a window.
@@ -192,18 +227,35 @@ impl Windows {
     /// # Errors
     /// As [`Windows::bind`]; nothing was entered then.
     pub fn process(&mut self, rows: &RecordBatch) -> Result<RecordBatch, WindowError> {
+        self.process_labelled(rows, &[])
+    }
+
+    /// The same, with labels that were read between the rows, in their order.
+    ///
+    /// # Errors
+    /// As [`Windows::bind`]; nothing was entered then.
+    pub fn process_labelled(&mut self, rows: &RecordBatch, labels: &[Label]) -> Result<RecordBatch, WindowError> {
         let payments = self.bind(rows)?;
         let length = rows.num_rows();
         let mut builders: Vec<Builder> = self.set.windows.iter().map(|window| Builder::of(window, length)).collect();
         let mut values = vec![None; self.set.windows.len()];
+        let mut labels = labels.iter().peekable();
         for row in 0..length {
+            std::iter::from_fn(|| labels.next_if(|label| label.before <= row)).for_each(|label| self.relabel(label));
             self.enter(&payments, row, &mut values);
             builders.iter_mut().zip(&values).for_each(|(builder, value)| builder.append(*value));
         }
+        labels.for_each(|label| self.relabel(label));
         let columns = builders.into_iter().map(Builder::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(length));
         RecordBatch::try_new_with_options(Arc::new(self.set.schema()), columns, &options)
             .map_err(|error| WindowError::Column { name: "of windows".to_string(), problem: error.to_string() })
+    }
+
+    fn relabel(&mut self, label: &Label) {
+        for (group, keys) in self.groups.iter().zip(&mut self.keys) {
+            keys.relabel(group, label.payment, label.is_fraud);
+        }
     }
 
     /// Reads the values of one payment, in the order of the set's windows, and enters it. Those of a batch are entered one
@@ -214,13 +266,18 @@ impl Windows {
         self.read += 1;
         self.newest_us = self.newest_us.max(at_us);
         for (number, (group, keys)) in self.groups.iter().zip(&mut self.keys).enumerate() {
-            let Some(key) = keys.of_payment(group, payments, row, at_us, self.set.keys_max) else { continue };
-            let payment = Payment { payments, row, at_us, is_entered: payments.passes(number, row) };
-            step(group, key, &payment, self.set.lateness_us, values);
+            let Some(place) = keys.of_payment(group, payments, row, at_us, self.set.keys_max) else { continue };
+            let Some(key) = keys.at(place) else { continue };
+            let answers = payments.passes(number, row);
+            let position = Position::new(self.read, answers);
+            step(group, key, &Payment { payments, row, at_us, answers, position }, self.set.lateness_us, values);
+            if let Some(labelled) = group.labelled.filter(|_| answers.any()) {
+                keys.note(payments.identity(row, group, labelled), Known { key: place, at_us, position });
+            }
         }
         if self.read.is_multiple_of(SWEEP_EVERY) {
             for (group, keys) in self.groups.iter().zip(&mut self.keys) {
-                keys.sweep(self.newest_us.saturating_sub(group.reach_us));
+                keys.sweep(group, self.newest_us.saturating_sub(group.reach_us));
             }
         }
     }
@@ -239,12 +296,13 @@ struct Payment<'a> {
     row: usize,
     at_us: i64,
     /// Whether it is among those that the group's windows hold.
-    is_entered: bool,
+    answers: Answers,
+    position: Position,
 }
 
 /// Values of a payment by one key, and its entry there.
 fn step(group: &Group, key: &mut Key, payment: &Payment<'_>, lateness_us: i64, values: &mut [Option<Value>]) {
-    let Payment { payments, row, at_us, is_entered } = *payment;
+    let Payment { payments, row, at_us, answers, position } = *payment;
     let is_in_order = at_us >= key.newest_us;
     let is_late = at_us < key.newest_us.saturating_sub(lateness_us);
     let mut read = |key: &mut Key, includes_current: bool| {
@@ -257,20 +315,27 @@ fn step(group: &Group, key: &mut Key, payment: &Payment<'_>, lateness_us: i64, v
             let span = group.spans[window.span];
             let (start_us, _) = span.of_payment(at_us);
             if span.includes_current == includes_current && !is_late && key.capped_us <= start_us {
-                let range = if is_in_order { key.ranges[window.span] } else { range_at(key, span, at_us) };
+                let range = if is_in_order { key.ranges[window.span] } else { range_at(&key.entries, span, at_us) };
                 values[window.place] = value(key, window, range, at_us, is_in_order);
             }
         }
     };
     read(key, false);
-    if is_entered && at_us > key.newest_us.saturating_sub(group.reach_us) {
+    if answers.any() && at_us > key.newest_us.saturating_sub(group.reach_us) {
         let cells = group.sources.iter().map(|source| match payments.cell(row, source.field) {
             Cell::Number(number) if source.is_summed => Cell::Number(number.filter(|number| is_summable(*number))),
             cell => cell,
         });
-        let place = key.enter(group, at_us, cells);
-        if !is_in_order {
-            shift(group, key, at_us, place);
+        let cells = cells.chain(group.labelled.map(|_| Cell::Number(Some(position.0))));
+        key.make_room(group);
+        if answers.under(false) {
+            let place = key.enter(at_us, cells);
+            if !is_in_order {
+                shift(group, key, at_us, place);
+            }
+        } else {
+            let values: Vec<Option<i64>> = key.values(cells).collect();
+            key.wait(group, at_us, &values);
         }
     }
     read(key, true);
@@ -285,7 +350,7 @@ fn is_summable(number: i64) -> bool {
 }
 
 /// Moves a span of a key's newest payment on to one that is not older.
-pub(super) fn advance(group: &Group, key: &mut Key, number: usize, at_us: i64) {
+fn advance(group: &Group, key: &mut Key, number: usize, at_us: i64) {
     let (start_us, end_us) = group.spans[number].of_payment(at_us);
     let before = key.ranges[number];
     let end = key.entries.advance(before.end, end_us);
@@ -300,9 +365,9 @@ pub(super) fn advance(group: &Group, key: &mut Key, number: usize, at_us: i64) {
     key.ranges[number] = Range { start, end };
 }
 
-fn range_at(key: &Key, span: Span, at_us: i64) -> Range {
+pub(super) fn range_at(entries: &Entries, span: Span, at_us: i64) -> Range {
     let (start_us, end_us) = span.of_payment(at_us);
-    Range { start: key.entries.until(start_us), end: key.entries.until(end_us) }
+    Range { start: entries.until(start_us), end: entries.until(end_us) }
 }
 
 /// Moves the spans of a key's newest payment past an older one that was entered at this place.

@@ -1,10 +1,13 @@
 //! The payments of a batch, as windows read them.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::WindowError;
+use super::labelled::{Answers, LABEL};
 use crate::expression::Expression;
 
 /// A field of one payment; `None` is missing.
@@ -25,6 +28,8 @@ pub struct Payments {
     columns: Vec<FieldColumn>,
     /// Which pass, by group of windows; all where there is none.
     filters: Vec<Option<BooleanArray>>,
+    /// Which would pass as frauds, by group; as `filters` where labels do not follow.
+    as_frauds: Vec<Option<BooleanArray>>,
 }
 
 impl Payments {
@@ -45,7 +50,7 @@ impl Payments {
             })
         };
         let columns = names.iter().map(read).collect::<Result<_, WindowError>>()?;
-        Ok(Self { times, columns, filters: Vec::new() })
+        Ok(Self { times, columns, filters: Vec::new(), as_frauds: Vec::new() })
     }
 
     /// Refuses texts where numbers are added up.
@@ -60,23 +65,31 @@ impl Payments {
         })
     }
 
-    /// Notes which payments pass the filters.
+    /// Notes which payments pass the filters of groups, and of those of which labels follow which would as frauds.
     pub(super) fn with_filters<'a>(
         mut self,
         rows: &RecordBatch,
-        filters: impl Iterator<Item = Option<&'a Expression>>,
+        filters: impl Iterator<Item = (Option<&'a Expression>, bool)>,
     ) -> Result<Self, WindowError> {
-        for filter in filters {
-            let passes = filter.map(|filter| filter.evaluate_columns(rows)).transpose();
-            let passes = passes.map_err(|error| unreadable("of a filter", error.to_string()))?;
-            self.filters.push(passes.map(|passes| passes.as_boolean().clone()));
+        for (filter, is_labelled) in filters {
+            let passes = |rows: &RecordBatch| {
+                let passes = filter.map(|filter| filter.evaluate_columns(rows)).transpose();
+                let passes = passes.map_err(|error| unreadable("of a filter", error.to_string()))?;
+                Ok(passes.map(|passes| passes.as_boolean().clone()))
+            };
+            let passing = passes(rows)?;
+            self.as_frauds.push(if is_labelled { passes(&all_frauds(rows)?)? } else { passing.clone() });
+            self.filters.push(passing);
         }
         Ok(self)
     }
 
-    /// Whether a payment passes the filter of a group.
-    pub(super) fn passes(&self, group: usize, row: usize) -> bool {
-        self.filters[group].as_ref().is_none_or(|passes| passes.is_valid(row) && passes.value(row))
+    /// Under which label a payment passes the filter of a group.
+    pub(super) fn passes(&self, group: usize, row: usize) -> Answers {
+        let passes = |filters: &[Option<BooleanArray>]| {
+            u8::from(filters[group].as_ref().is_none_or(|passes| passes.is_valid(row) && passes.value(row)))
+        };
+        Answers(passes(&self.filters) | passes(&self.as_frauds) << 1)
     }
 
     pub(super) fn time_us(&self, row: usize) -> Option<i64> {
@@ -89,6 +102,15 @@ impl Payments {
             FieldColumn::Text(texts) => Cell::Text(texts.is_valid(row).then(|| texts.value(row))),
         }
     }
+}
+
+/// The same rows, each labelled as fraud.
+fn all_frauds(rows: &RecordBatch) -> Result<RecordBatch, WindowError> {
+    let unfit = |error: arrow::error::ArrowError| unreadable(LABEL, error.to_string());
+    let place = rows.schema().index_of(LABEL).map_err(unfit)?;
+    let mut columns = rows.columns().to_vec();
+    columns[place] = Arc::new(BooleanArray::from(vec![true; rows.num_rows()]));
+    RecordBatch::try_new(rows.schema(), columns).map_err(unfit)
 }
 
 fn numbers(name: &str, column: &ArrayRef) -> Result<Int64Array, WindowError> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::ENTRIES_MAX;
 use super::keys::Key;
-use super::operator::{Group, advance};
+use super::operator::Group;
 use super::{WindowError, WindowSet, Windows};
 
 /// Layout of the saved bytes, their first value. A reader refuses others.
@@ -81,6 +81,7 @@ impl Windows {
                     return Err(WindowError::Saved("a key is there twice".to_string()));
                 }
             }
+            keys.note_all(group);
         }
         Ok(windows)
     }
@@ -117,6 +118,7 @@ impl Windows {
                 }
                 keys.add(name.into(), restored_key(saved, group)?);
             }
+            keys.note_all(group);
         }
         Ok(next)
     }
@@ -127,13 +129,14 @@ impl Windows {
         let place = self.groups.iter().position(|old| self.kind_of(old) == next.kind_of(group))?;
         let old: Vec<(&str, bool)> = self.sources_of(&self.groups[place]);
         let wanted = next.sources_of(group).into_iter().map(|source| old.iter().position(|other| *other == source));
-        Some((place, wanted.collect::<Option<Vec<usize>>>()?))
+        let position = group.labelled.map(|_| Some(old.len()));
+        Some((place, wanted.chain(position).collect::<Option<Vec<usize>>>()?))
     }
 
-    /// Key and condition of a group, and how late its payments may be.
-    fn kind_of(&self, group: &Group) -> (Vec<&str>, Option<String>, i64) {
+    /// Key and condition of a group, whether its payments are labelled, and how late they may be.
+    fn kind_of(&self, group: &Group) -> (Vec<&str>, Option<String>, bool, i64) {
         let key = group.key_fields.iter().map(|place| self.fields[*place].as_str()).collect();
-        (key, group.filter.as_ref().map(ToString::to_string), self.set().lateness_us)
+        (key, group.filter.as_ref().map(ToString::to_string), group.labelled.is_some(), self.set().lateness_us)
     }
 
     fn sources_of(&self, group: &Group) -> Vec<(&str, bool)> {
@@ -148,16 +151,22 @@ fn identity(set: &WindowSet) -> Vec<String> {
 }
 
 fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {
-    let from = key.entries.until(key.newest_us.saturating_sub(group.reach_us));
-    let mut places: Vec<HashMap<i64, i64>> = vec![HashMap::new(); group.sources.len()];
-    let mut texts: Vec<Vec<String>> = vec![Vec::new(); group.sources.len()];
+    let mut places: Vec<HashMap<i64, i64>> = vec![HashMap::new(); group.columns()];
+    let mut texts: Vec<Vec<String>> = vec![Vec::new(); group.columns()];
     let names: Vec<HashMap<i64, &str>> = key
         .texts
         .iter()
         .map(|texts| texts.numbers.iter().map(|(text, number)| (*number, text.as_ref())).collect())
         .collect();
     let mut before_us = 0;
-    let entries = key.entries.entries(from).map(|(at_us, mut values)| {
+    let left_us = key.newest_us.saturating_sub(group.reach_us);
+    let mut kept: Vec<_> = key.entries.entries(key.entries.until(left_us)).collect();
+    if let Some(waiting) = &key.waiting {
+        kept.extend(waiting.entries(waiting.until(left_us)));
+        // The last value is the position.
+        kept.sort_by_key(|(at_us, values)| (*at_us, values.last().copied().flatten()));
+    }
+    let entries = kept.into_iter().map(|(at_us, mut values)| {
         for (column, value) in values.iter_mut().enumerate() {
             let Some((number, text)) = value.and_then(|number| Some((number, names[column].get(&number)?))) else {
                 continue;
@@ -178,7 +187,8 @@ fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {
 fn restored_key(saved: SavedKey, group: &Group) -> Result<Key, WindowError> {
     let refuse = |problem: &str| Err(WindowError::Saved(format!("key {}: {problem}", saved.name)));
     let mut key = Key::new(group, saved.capped_us);
-    if saved.texts.len() != group.sources.len() || saved.entries.len() > ENTRIES_MAX {
+    let lists = if group.labelled.is_some() { 2 } else { 1 };
+    if saved.texts.len() != group.columns() || saved.entries.len() > lists * ENTRIES_MAX {
         return refuse("it has other columns, or too many entries");
     }
     for (texts, saved) in key.texts.iter_mut().zip(&saved.texts) {
@@ -190,15 +200,17 @@ fn restored_key(saved: SavedKey, group: &Group) -> Result<Key, WindowError> {
     for (since_us, values) in saved.entries {
         let before_us = at_us;
         at_us = before_us.wrapping_add(since_us);
-        let is_first = key.entries.len() == 0;
-        if values.len() != group.sources.len() || (!is_first && at_us < before_us) || at_us > saved.newest_us {
+        let is_first = key.entries.len() == 0 && key.waiting.is_none();
+        if values.len() != group.columns() || (!is_first && at_us < before_us) || at_us > saved.newest_us {
             return refuse("its entries are not in order");
         }
-        key.entries.insert(at_us, values.into_iter());
+        if group.waits(&values) {
+            key.waiting.get_or_insert_with(|| Box::new(group.entries())).insert(at_us, values.into_iter());
+        } else {
+            key.entries.insert(at_us, values.into_iter());
+        }
     }
     key.newest_us = saved.newest_us;
-    for number in 0..group.spans.len() {
-        advance(group, &mut key, number, saved.newest_us);
-    }
+    key.settle(group);
     Ok(key)
 }

@@ -9,6 +9,11 @@ use arrow::datatypes::{Float64Type, Int64Type};
 use proptest::prelude::*;
 
 use super::*;
+use crate::expression::Expression;
+use crate::fields::{FieldType, Fields};
+use crate::lists::Lists;
+
+mod labelled;
 
 /// A payment of these tests; times in seconds.
 #[derive(Debug, Clone)]
@@ -52,6 +57,11 @@ fn window(name: &str, function: Function, key: &[&str], length: i64, delay: i64,
     }
 }
 
+fn set_of(windows: Vec<Definition>, lateness: i64, keys_max: usize) -> WindowSet {
+    let (time, lateness_us) = ("event_time".to_string(), lateness * SECOND_US);
+    WindowSet { windows, time, lateness_us, keys_max, labels_follow: false }
+}
+
 /// Every function, over one field and two, with and without delay and the payment itself.
 fn set(lateness: i64) -> WindowSet {
     let mut windows = Vec::new();
@@ -79,7 +89,7 @@ fn set(lateness: i64) -> WindowSet {
         windows.push(window(&format!("pair_{number}"), function, &["card", "merchant"], 60, 0, false));
     }
     windows.push(window("risk", Function::Mean("fraud".to_string()), &["merchant"], 30, 7, false));
-    WindowSet { windows, time: "event_time".to_string(), lateness_us: lateness * SECOND_US, keys_max: 1_000 }
+    set_of(windows, lateness, 1_000)
 }
 
 /// What the definition says, word by word: a list of the payments in the window.
@@ -99,17 +109,23 @@ fn plain(payments: &[Payment], place: usize, window: &Definition) -> Option<Valu
     let mut inside: Vec<&Payment> = payments[..read]
         .iter()
         .filter(|other| same(other))
+        .filter(|other| match window.filter.as_ref().map(ToString::to_string).as_deref() {
+            None => true,
+            Some("fraud") => other.fraud,
+            Some("not fraud") => !other.fraud,
+            Some(other) => panic!("{other} is no condition of these tests"),
+        })
         .filter(|other| other.at * SECOND_US > end - window.length_us && other.at * SECOND_US <= end)
         .collect();
     inside.sort_by_key(|other| other.at);
-    let amounts = || inside.iter().filter_map(|other| other.amount);
+    let is_label = window.function.field() == Some(LABEL);
+    let amount = |other: &&Payment| if is_label { Some(i64::from(other.fraud)) } else { other.amount };
+    let amounts = || inside.iter().filter_map(amount);
     let (count, sum) = (amounts().count() as f64, amounts().sum::<i64>());
     let integer = |value: Option<i64>| value.map(Value::Integer);
     match &window.function {
         Function::Count => integer(Some(inside.len() as i64)),
         Function::Sum(_) => integer(Some(sum)),
-        Function::Mean(field) if field == "fraud" => (!inside.is_empty())
-            .then(|| Value::Number(inside.iter().filter(|other| other.fraud).count() as f64 / inside.len() as f64)),
         Function::Mean(_) => (count > 0.0).then(|| Value::Number(sum as f64 / count)),
         Function::Stddev(_) => (count > 0.0).then(|| {
             let squares: i64 = amounts().map(|amount| amount * amount).sum();
@@ -117,11 +133,12 @@ fn plain(payments: &[Payment], place: usize, window: &Definition) -> Option<Valu
         }),
         Function::Min(_) => integer(amounts().min()),
         Function::Max(_) => integer(amounts().max()),
-        Function::Last(_) => integer(inside.last().and_then(|other| other.amount)),
-        Function::Previous(_) => integer(inside.iter().rev().nth(1).and_then(|other| other.amount)),
+        Function::Last(_) => integer(inside.last().and_then(amount)),
+        Function::Previous(_) => integer(inside.iter().rev().nth(1).and_then(amount)),
         Function::Distinct(field) if field == "city" => {
             integer(Some(inside.iter().filter_map(|other| other.city).collect::<HashSet<_>>().len() as i64))
         }
+        Function::Distinct(_) if is_label => integer(Some(amounts().collect::<HashSet<_>>().len() as i64)),
         Function::Distinct(_) => {
             integer(Some(inside.iter().map(|other| other.merchant).collect::<HashSet<_>>().len() as i64))
         }
@@ -218,7 +235,7 @@ fn counts(windows: &mut Windows, payments: &[Payment]) -> Vec<Option<i64>> {
 
 fn count_set(lateness: i64, keys_max: usize) -> WindowSet {
     let windows = vec![window("count", Function::Count, &["card"], 20, 0, false)];
-    WindowSet { windows, time: "event_time".to_string(), lateness_us: lateness * SECOND_US, keys_max }
+    set_of(windows, lateness, keys_max)
 }
 
 #[test]
