@@ -39,8 +39,8 @@ enum FraudCommand {
 
 /// Compute features of any file or topic of transactions: exact sliding windows by any key.
 ///
-/// Transactions are read in the order of the file, or of each partition of the topic. Names of columns are written in lower case, with _ for anything but
-/// letters and digits.
+/// Transactions are read in the order of the file, or of each partition of the topic. Names of columns are written in
+/// lower case, with _ for anything but letters and digits.
 #[derive(Args)]
 #[command(after_help = "A file of windows, for instance:\n  \
     window count_1d = count by customer_id over 1d including current\n  \

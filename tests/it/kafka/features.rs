@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use schemas::Partition;
 use tempfile::TempDir;
 
-use crate::support::{Ended, command, files_below, text, till};
+use crate::support::{Ended, command, files_below, ndjson, text, till};
 
 const FIELDS: &str = "card:text,amount:number,event_time:time";
 const WINDOWS: &str = "window count_1h = count by card over 1h including current\n\
@@ -91,15 +91,25 @@ fn payments(count: u64) -> Vec<(i32, String, String)> {
     (0..count).map(record).collect()
 }
 
-/// Rows of the files of a table, of these columns, as texts in order.
+/// Rows of a table, or of a folder's file, of these columns, as texts in order. A kill leaves files that no commit names.
 fn rows_of(table: &Path, columns: &[&str]) -> Vec<String> {
     let mut rows = Vec::new();
-    for file in files_below(table).iter().filter(|file| file.extension().is_some_and(|ending| ending == "parquet")) {
+    for file in files_of(table) {
         let reader = ParquetRecordBatchReaderBuilder::try_new(fs::File::open(file).unwrap()).unwrap().build().unwrap();
         rows.extend(reader.map(Result::unwrap).flat_map(|batch| lines(&batch, columns)));
     }
     rows.sort_unstable();
     rows
+}
+
+fn files_of(table: &Path) -> Vec<PathBuf> {
+    let log = table.join("_delta_log");
+    if !log.is_dir() {
+        return files_below(table);
+    }
+    let commits = files_below(&log).into_iter().filter(|file| file.extension().is_some_and(|ending| ending == "json"));
+    let actions = commits.flat_map(|commit| ndjson(&commit));
+    actions.filter_map(|action| Some(table.join(action["add"]["path"].as_str()?))).collect()
 }
 
 fn lines(batch: &RecordBatch, columns: &[&str]) -> Vec<String> {
@@ -164,7 +174,7 @@ fn killed_anywhere_the_table_is_that_of_an_undisturbed_run() {
         shop.feed(portion);
         let mut command = shop.command("killed/features");
         let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(random.random_range(60..900)));
+        std::thread::sleep(Duration::from_millis(random.random_range(300..2_500)));
         process.kill().unwrap();
         process.wait().unwrap();
     }
