@@ -1,8 +1,9 @@
-//! `till fraud`: features of any file of transactions, models of them, and how good they are.
+//! `till fraud`: features of any file or topic of transactions, models of them, and how good they are.
 
 mod evaluate;
 mod features;
 mod labelled;
+mod topic;
 mod train;
 mod transactions;
 

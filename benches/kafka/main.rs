@@ -9,10 +9,13 @@
 //! `-- latency` measures answers: decode and authorize run as processes on `--partitions`, the phones of a simulated town
 //! swipe `--rate` times a second for `--seconds`, for several pauses between commits.
 //!
+//! `-- features` measures `till fraud features` over a topic of two million JSON payments.
+//!
 //! Broker, phones and units share the machine, so the figures say less than the ratios. Nothing is asserted about time.
 //! It needs what `cargo xtask kafka up` needs, and Python 3 with pip for the Python way, which is left out otherwise.
 
 mod bare;
+mod features;
 mod feed;
 mod latency;
 mod process;
@@ -25,6 +28,8 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some(bare::WORD) => bare::run(&arguments[1..]),
+        Some(features::WORD) => features::bare(&arguments[1..]),
+        Some("features") => features::run(&arguments),
         Some("latency") => latency::run(&arguments),
         _ => throughput::run(&arguments),
     }

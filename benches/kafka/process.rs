@@ -34,15 +34,21 @@ pub fn output_of(command: &mut Command) -> Result<String, Failure> {
     if status.success() { Ok(printed) } else { Err(format!("{command:?} failed: {status}\n{printed}").into()) }
 }
 
-/// Runs the command to its end; it must print the number of events that it had.
-pub fn cost_to_its_end(command: &mut Command, events: u64) -> Result<Cost, Failure> {
+/// Runs the command to its end; what it cost, and what it printed.
+pub fn cost_of(command: &mut Command) -> Result<(Cost, String), Failure> {
     let (before, start) = (children_processor()?, Instant::now());
     let printed = output_of(command)?;
     let time = start.elapsed();
+    Ok((Cost { time, processor: children_processor()?.saturating_sub(before) }, printed))
+}
+
+/// The same for one that must print the number of events that it had.
+pub fn cost_to_its_end(command: &mut Command, events: u64) -> Result<Cost, Failure> {
+    let (cost, printed) = cost_of(command)?;
     if printed.trim().parse() != Ok(events) {
         return Err(format!("{command:?} had {printed:?} of {events} events").into());
     }
-    Ok(Cost { time, processor: children_processor()?.saturating_sub(before) })
+    Ok(cost)
 }
 
 /// Runs the command until `is_done` says that it has all events; then it is asked to stop.

@@ -9,6 +9,7 @@ use crate::feed::TOPIC;
 /// Names a Python that has the libraries.
 const PYTHON: &str = "TILL_BENCH_PYTHON";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/python/peer.py");
+const FEATURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/python/features.py");
 const REQUIREMENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/python/requirements.txt");
 
 /// A Python with the libraries: the one that is named, or an environment that is made here once. None, after a line
@@ -39,6 +40,13 @@ pub fn command(python: &Path, brokers: &str, events: u64, table: &Path) -> Resul
     let mut command = Command::new(python);
     command.args([SCRIPT, brokers, TOPIC, &events.to_string()]).arg(table).stdin(Stdio::null());
     Ok(command)
+}
+
+/// The peer of features, which ends when it has had so many events.
+pub fn features_command(python: &Path, brokers: &str, topic: &str, events: u64) -> Command {
+    let mut command = Command::new(python);
+    command.args([FEATURES, brokers, topic, &events.to_string()]).stdin(Stdio::null());
+    command
 }
 
 fn quiet(command: &mut Command) -> bool {

@@ -1,4 +1,4 @@
-//! `till fraud features`: features of any file of transactions, by windows that a text defines.
+//! `till fraud features`: features of any file or topic of transactions, by windows that a text defines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,21 @@ use std::path::{Path, PathBuf};
 use arrow::array::RecordBatch;
 use clap::Args;
 use fraud::fields::Fields;
-use fraud::windows::{WindowSet, Windows, parse};
+use fraud::windows::{Definition, WindowSet, Windows, parse};
 use serde_json::json;
 
 use super::transactions::{Decimals, Transactions};
-use super::{KEYS_MAX, SECOND_US, with_features};
+use super::{KEYS_MAX, SECOND_US, topic, with_features};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Bars;
 use crate::sql::answer::{AnswerWriter, Format, Shape};
 use crate::sql::destination::OutputFile;
 
-/// Compute features of any file of transactions: exact sliding windows by any key.
+/// Compute features of any file or topic of transactions: exact sliding windows by any key.
 ///
-/// Transactions are read in the order of the file. Names of columns are written in lower case, with _ for anything but
-/// letters and digits.
+/// Transactions are read in the order of the file, or of each partition of the topic. Names of columns are written in
+/// lower case, with _ for anything but letters and digits.
 #[derive(Args)]
 #[command(after_help = "A file of windows, for instance:\n  \
     window count_1d = count by customer_id over 1d including current\n  \
@@ -30,43 +30,61 @@ use crate::sql::destination::OutputFile;
     time that begins after its start and ends with its end, of the payments that stand before in the file.\n\n\
     Examples:\n  till simulate handbook --out half-year.parquet\n  \
     till fraud features --transactions half-year.parquet --windows windows.txt --out features.parquet\n  \
-    till fraud features --transactions shop.csv --time paid_at --decimals amount=2 --windows windows.txt --out features.csv")]
+    till fraud features --transactions shop.csv --time paid_at --decimals amount=2 --windows windows.txt --out features.csv\n  \
+    till fraud features --brokers localhost:9092 --topic payments \\\n    \
+    --fields card:text,amount_minor:integer,event_time:time --windows windows.txt --out lake/features\n\n\
+    A topic's records are keyed by the one field that is the key of all windows; each goes into the Delta table exactly \
+    once, whatever is killed when, and those that cannot be used into the table dead_letters beside it.")]
 pub struct FeaturesArgs {
     /// Transactions: .csv with a head line, or .parquet.
-    #[arg(long, value_name = "FILE")]
-    transactions: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "topic")]
+    pub transactions: Option<PathBuf>,
+    #[command(flatten)]
+    pub topic: topic::TopicArgs,
     /// Windows, as text.
     #[arg(long, value_name = "FILE")]
-    windows: PathBuf,
-    /// File for the transactions with their features: .parquet, .csv or .json.
+    pub windows: PathBuf,
+    /// File for the transactions with their features: .parquet, .csv or .json; of a topic the folder of a Delta table.
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// Column with the time.
     #[arg(long, value_name = "COLUMN", default_value = "event_time")]
-    time: String,
+    pub time: String,
     /// Column of decimals that become whole numbers, with how many digits follow the point: amount=2 makes cents.
     #[arg(long, value_name = "COLUMN=DIGITS")]
-    decimals: Vec<Decimals>,
+    pub decimals: Vec<Decimals>,
     /// Seconds that a transaction may be older than the newest of its key; one that is older has no features.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400)]
-    lateness_s: u32,
+    pub lateness_s: u32,
     /// One JSON document.
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &FeaturesArgs) -> Result<(), Failure> {
-    let format = format_of(&args.out)?;
-    let transactions = Transactions::open(&args.transactions, &args.time, &args.decimals)?;
-    let windows = windows_of(&args.windows, transactions.fields())?;
-    let set = WindowSet {
+    match (&args.topic.topic, &args.transactions) {
+        (Some(topic), _) => topic::run(args, topic),
+        (None, Some(path)) => features(args, path),
+        (None, None) => Err(Failure::usage("neither --transactions nor --topic is there")),
+    }
+}
+
+/// The set of the windows of a text.
+pub fn set_of(args: &FeaturesArgs, windows: Vec<Definition>, time: String) -> WindowSet {
+    WindowSet {
         windows,
-        time: transactions.time().to_string(),
+        time,
         lateness_us: i64::from(args.lateness_s) * SECOND_US,
         keys_max: KEYS_MAX,
         labels_follow: false,
-    };
+    }
+}
+
+fn features(args: &FeaturesArgs, path: &Path) -> Result<(), Failure> {
+    let format = format_of(&args.out)?;
+    let transactions = Transactions::open(path, &args.time, &args.decimals)?;
+    let set = set_of(args, windows_of(&args.windows, transactions.fields())?, transactions.time().to_string());
     let mut windows = Windows::new(set).map_err(Failure::usage)?;
     let unwritten =
         |error: &dyn std::fmt::Display| Failure::failed(format!("cannot write {}: {error}", args.out.display()));
@@ -106,7 +124,7 @@ fn format_of(out: &Path) -> Result<Format, Failure> {
 }
 
 /// The definitions of a file; everything that is wrong with it is said at once.
-fn windows_of(path: &Path, fields: &Fields) -> Result<Vec<fraud::windows::Definition>, Failure> {
+pub fn windows_of(path: &Path, fields: &Fields) -> Result<Vec<Definition>, Failure> {
     let text = fs::read_to_string(path)
         .map_err(|error| Failure::usage(format!("cannot read the windows {}: {error}", path.display())))?;
     parse(&text, fields).map_err(|errors| {

@@ -70,28 +70,31 @@ impl Decimals {
         (scaled.abs() < 1e15 && (scaled - scaled.round()).abs() < 1e-4).then(|| scaled.round() as i64)
     }
 
-    fn read(&self, column: &ArrayRef) -> Result<ArrayRef, String> {
-        let checked = |row: usize, value: Option<i64>| {
-            let digits = self.digits;
-            value.map(Some).ok_or_else(|| {
-                format!("its value in row {} of a batch has more than {digits} digits, or is no decimal", row + 1)
-            })
-        };
-        let rows = 0..column.len();
-        let whole: Result<Int64Array, String> = if column.data_type().is_floating() {
+    /// The column's name, as windows write it.
+    pub fn column(&self) -> &str {
+        &self.column
+    }
+
+    /// The column as whole numbers, and the rows of values that have more digits or are no decimals: those are missing.
+    pub fn read(&self, column: &ArrayRef) -> Result<(ArrayRef, Vec<usize>), String> {
+        let whole: Int64Array = if column.data_type().is_floating() {
             let numbers = cast(column, &DataType::Float64).map_err(|error| error.to_string())?;
-            let numbers = numbers.as_primitive::<Float64Type>();
-            rows.map(
-                |row| if numbers.is_null(row) { Ok(None) } else { checked(row, self.of_number(numbers.value(row))) },
-            )
-            .collect()
+            numbers
+                .as_primitive::<Float64Type>()
+                .iter()
+                .map(|number| number.and_then(|number| self.of_number(number)))
+                .collect()
         } else {
             let texts = cast(column, &DataType::Utf8).map_err(|error| error.to_string())?;
-            let texts = texts.as_string::<i32>();
-            rows.map(|row| if texts.is_null(row) { Ok(None) } else { checked(row, self.whole(texts.value(row))) })
-                .collect()
+            texts.as_string::<i32>().iter().map(|text| text.and_then(|text| self.whole(text))).collect()
         };
-        Ok(Arc::new(whole?))
+        let bad = (0..column.len()).filter(|row| whole.is_null(*row) && column.is_valid(*row)).collect();
+        Ok((Arc::new(whole), bad))
+    }
+
+    /// What is wrong with a value that does not become a whole number.
+    pub fn complaint(&self) -> String {
+        format!("more than {} digits follow the point, or it is no decimal", self.digits)
     }
 }
 
@@ -177,7 +180,10 @@ impl Transactions {
         let columns = self.schema.fields().iter().zip(batch.columns()).map(|(field, column)| {
             let name = field.name();
             match self.decimals.iter().find(|decimals| decimals.column == *name) {
-                Some(decimals) => decimals.read(column).map_err(|problem| wrong(name, problem)),
+                Some(decimals) => match decimals.read(column).map_err(|problem| wrong(name, problem))? {
+                    (whole, bad) if bad.is_empty() => Ok(whole),
+                    (_, bad) => Err(wrong(name, format!("row {} of a batch: {}", bad[0] + 1, decimals.complaint()))),
+                },
                 None => cast(column, field.data_type()).map_err(|error| wrong(name, error.to_string())),
             }
         });
@@ -252,13 +258,14 @@ mod tests {
         assert_eq!(floats, [Some(41_045), Some(63_035), None]);
         assert_eq!(["1.234", "", ".", "1e3", "abc", "1.2.3"].map(|text| cents.whole(text)), [None; 6]);
         let numbers: ArrayRef = Arc::new(Float64Array::from(vec![Some(57.16), None, Some(0.1 + 0.2)]));
-        let read = cents.read(&numbers).unwrap();
+        let (read, bad) = cents.read(&numbers).unwrap();
+        assert!(bad.is_empty());
         assert_eq!(
             read.as_primitive::<arrow::datatypes::Int64Type>().iter().collect::<Vec<_>>(),
             [Some(5_716), None, Some(30)]
         );
         let texts: ArrayRef = Arc::new(StringArray::from(vec!["1.00", "1.001"]));
-        assert!(cents.read(&texts).unwrap_err().contains("row 2"));
+        assert_eq!(cents.read(&texts).unwrap().1, [1]);
     }
 
     #[test]

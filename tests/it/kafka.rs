@@ -4,6 +4,7 @@
 
 mod audit;
 mod faults;
+mod features;
 mod frames;
 mod log;
 mod operating;

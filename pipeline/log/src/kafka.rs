@@ -16,6 +16,7 @@
 //! themselves: an outage of brokers shows as silence, and as calls that say "again".
 
 mod admin;
+mod by_hand;
 mod caretaker;
 mod close;
 mod context;
@@ -33,6 +34,7 @@ mod watchdog;
 mod words;
 
 pub use admin::{Admin, Counts};
+pub use by_hand::{Found, HandReader, TopicRecord};
 pub use feed::Feeder;
 pub use records::{Record, RecordWriter};
 pub use settings::{Settings, SettingsError};

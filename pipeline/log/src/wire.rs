@@ -12,11 +12,13 @@
 
 mod body;
 mod encode;
+mod foreign;
 mod records;
 mod rows;
 mod schema;
 
 pub use encode::{Encoder, Format, Formats, Take};
+pub use foreign::ForeignDecoder;
 pub use records::RawRecords;
 
 use std::collections::BTreeMap;

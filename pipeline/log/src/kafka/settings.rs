@@ -185,21 +185,31 @@ impl Settings {
 
     /// A member of a unit's group that reads topics with so many partitions in all.
     pub(super) fn member(&self, unit: &str, partition_count: usize) -> ClientConfig {
-        let share = partition_count.max(1);
-        let kib = (PREFETCH_KIB / share).clamp(*PREFETCH_PARTITION_KIB.start(), *PREFETCH_PARTITION_KIB.end());
-        let records =
-            (PREFETCH_RECORDS / share).clamp(*PREFETCH_PARTITION_RECORDS.start(), *PREFETCH_PARTITION_RECORDS.end());
-        let mut config = self.consumer(&self.group(unit));
+        let mut config = self.prefetching(&self.group(unit), partition_count);
         config
             .set("group.instance.id", self.instance_id(unit))
             .set("partition.assignment.strategy", ASSIGNMENT)
             .set("statistics.interval.ms", STATISTICS_MS)
-            .set("queued.max.messages.kbytes", kib.to_string())
-            .set("queued.min.messages", records.to_string())
             // It says when the member gets another identity, and nothing else does.
             .set("debug", "cgrp")
             .set_log_level(RDKafkaLogLevel::Debug);
         self.passed_through(config)
+    }
+
+    /// A consumer that is told by hand which partitions, so many, it reads.
+    pub(super) fn by_hand(&self, partition_count: usize) -> ClientConfig {
+        self.passed_through(self.prefetching(&self.group("by-hand"), partition_count))
+    }
+
+    /// A consumer whose memory for records fetched ahead is bounded over all of so many partitions.
+    fn prefetching(&self, group: &str, partition_count: usize) -> ClientConfig {
+        let share = partition_count.max(1);
+        let kib = (PREFETCH_KIB / share).clamp(*PREFETCH_PARTITION_KIB.start(), *PREFETCH_PARTITION_KIB.end());
+        let records =
+            (PREFETCH_RECORDS / share).clamp(*PREFETCH_PARTITION_RECORDS.start(), *PREFETCH_PARTITION_RECORDS.end());
+        let mut config = self.consumer(group);
+        config.set("queued.max.messages.kbytes", kib.to_string()).set("queued.min.messages", records.to_string());
+        config
     }
 
     /// A member of a unit's group for a moment, without a name in it: the group forgets it when it leaves.
@@ -329,6 +339,7 @@ mod tests {
         for config in [
             settings.member("lake", 24),
             settings.guest("lake"),
+            settings.by_hand(4),
             settings.observer("till-lake"),
             settings.transactional("decode"),
             settings.feeding(),

@@ -54,7 +54,8 @@ impl RawRecords {
         self.fingerprints[index]
     }
 
-    pub(super) fn payload(&self, index: usize) -> &[u8] {
+    /// Payload of a record, by its number.
+    pub fn payload(&self, index: usize) -> &[u8] {
         let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.bytes[start..self.ends[index]]
     }
