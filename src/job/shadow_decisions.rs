@@ -3,17 +3,16 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    ArrayRef, AsArray, Float64Array, ListBuilder, RecordBatch, StringArray, StringBuilder, UInt32Array,
-};
+use arrow::array::{ArrayRef, AsArray, Float64Array, RecordBatch, StringArray, UInt32Array};
 use arrow::compute::{cast, take_record_batch};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::DataType;
 use fraud::live::Definitions;
 use lake::Session;
 use schemas::bundles::RulesBundle;
 use schemas::ids::ContentHash;
 use schemas::judgement::{Judgement, Outcome};
 use schemas::tables;
+use schemas::topics::text_lists;
 use schemas::unit::BundleSource;
 
 use super::Site;
@@ -111,8 +110,7 @@ fn outcome(said: &Judgement) -> &'static str {
 }
 
 fn texts<'a>(lists: impl Iterator<Item = &'a Vec<String>>) -> ArrayRef {
-    let field = Field::new_list_field(DataType::Utf8, false);
-    let mut builder = ListBuilder::new(StringBuilder::new()).with_field(field);
+    let mut builder = text_lists();
     for list in lists {
         list.iter().for_each(|text| builder.values().append_value(text));
         builder.append(true);

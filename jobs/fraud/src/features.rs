@@ -14,7 +14,7 @@
 
 mod derived;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use arrow::datatypes::DataType;
 

@@ -9,10 +9,9 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use schemas::findings::Findings;
-use schemas::ids::{CardToken, PaymentId};
+use schemas::ids::{CardToken, PaymentId, hash_of_parts};
 use schemas::unit::UnitError;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::checks::{NamePresence, Seen};
 use crate::columns::{self, Record};
@@ -34,7 +33,7 @@ struct Sender([u8; 16]);
 
 impl Sender {
     fn of(sender: &columns::Sender<'_>) -> Self {
-        Self(short_hash(&[sender.merchant_id.as_bytes(), sender.reader_id.as_bytes(), &sender.stan.to_be_bytes()]))
+        Self(hash_of_parts(&[sender.merchant_id.as_bytes(), sender.reader_id.as_bytes(), &sender.stan.to_be_bytes()]))
     }
 }
 
@@ -56,7 +55,7 @@ impl Content {
             bytes[1..].copy_from_slice(&value.unwrap_or_default().to_be_bytes());
             bytes
         }
-        Self(short_hash(&[
+        Self(hash_of_parts(&[
             record.frame.unwrap_or_default(),
             &number(record.amount_minor),
             &number(record.terminal_time_us),
@@ -66,19 +65,6 @@ impl Content {
             bytes(record.malformed),
         ]))
     }
-}
-
-/// First sixteen bytes of SHA-256 over parts, each with its length before it so that no two lists hash the same text.
-fn short_hash(parts: &[&[u8]]) -> [u8; 16] {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update((part.len() as u64).to_be_bytes());
-        hash.update(part);
-    }
-    let digest = hash.finalize();
-    let mut first = [0; 16];
-    first.copy_from_slice(&digest[..16]);
-    first
 }
 
 /// Number of a text in [`Names`], from 1; 0 for none.

@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
-    UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, RecordBatch, StringArray, UInt32Array, new_null_array,
 };
 use arrow::compute::{cast, concat_batches, take_record_batch};
-use arrow::datatypes::{DataType, Field, Int64Type};
+use arrow::datatypes::Int64Type;
 use fraud::live::{CardSide, MerchantSide};
 use schemas::ids::ContentHash;
 use schemas::judgement::Judgement;
@@ -125,10 +124,9 @@ fn read_by_authorize(lake: &Path) -> (Vec<i64>, RecordBatch) {
             "origin_partition" => Arc::new(Int32Array::from(vec![0; rows])),
             "event_time" | "ingest_time" => cast(&ticks["ingest_time"], field.data_type()).unwrap(),
             "findings" => {
-                let mut lists =
-                    ListBuilder::new(StringBuilder::new()).with_field(Field::new_list_field(DataType::Utf8, false));
+                let mut lists = topics::text_lists();
                 (0..rows).for_each(|_| lists.append(true));
-                cast(&(Arc::new(lists.finish()) as ArrayRef), field.data_type()).unwrap()
+                Arc::new(lists.finish())
             }
             _ => new_null_array(field.data_type(), rows),
         }

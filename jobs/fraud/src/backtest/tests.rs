@@ -1,5 +1,4 @@
 mod properties;
-mod speed;
 
 use std::sync::Arc;
 

@@ -1,7 +1,6 @@
 //! Values computed by hand, literal definitions that are slow, and the published simulation, small and whole.
 
 mod budget;
-mod handbook;
 mod protocol;
 mod search;
 mod training;
@@ -14,8 +13,8 @@ use arrow::array::{
 use simulator::handbook::{Handbook, HandbookPlan, schema};
 
 use super::*;
+use crate::features::tests::fields;
 use crate::features::{FeatureSet, FeatureText, with_derived};
-use crate::fields::{FieldType, Fields};
 use crate::measures::DAY_US;
 use crate::windows::{WindowSet, Windows};
 
@@ -65,20 +64,9 @@ fn handbook_columns(features: &FeatureSet) -> Columns {
     }
 }
 
-fn handbook_fields() -> Fields {
-    Fields::new([
-        ("event_time", FieldType::Time),
-        ("customer_id", FieldType::Text),
-        ("terminal_id", FieldType::Text),
-        ("amount_minor", FieldType::Integer),
-        ("fraud", FieldType::Boolean),
-    ])
-    .unwrap()
-}
-
 /// The simulation with the features of a text.
 fn simulated(plan: &HandbookPlan, text: &FeatureText<'_>) -> (Transactions, FeatureSet) {
-    let features = FeatureSet::parse(text, &handbook_fields()).unwrap();
+    let features = FeatureSet::parse(text, &fields()).unwrap();
     let set = WindowSet {
         windows: features.windows.clone(),
         time: "event_time".to_string(),

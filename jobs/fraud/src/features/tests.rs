@@ -10,7 +10,8 @@ use arrow::datatypes::Float64Type;
 
 use super::*;
 
-fn fields() -> Fields {
+/// Columns of the published simulation.
+pub(crate) fn fields() -> Fields {
     Fields::new([
         ("event_time", FieldType::Time),
         ("customer_id", FieldType::Text),

@@ -1,6 +1,7 @@
 //! The final model, and what its manifest says.
 
 use super::*;
+use crate::fields::{FieldType, Fields};
 use crate::model::Model;
 
 /// A fraud an hour of every eighth, and a hint that is mostly right.
