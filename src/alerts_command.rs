@@ -1,6 +1,8 @@
 //! `till alerts`: the risk team's desk. What alerted, why, and what somebody says of it.
 
-use std::collections::BTreeMap;
+mod snooze;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use schemas::money::{Currency, Money};
 use schemas::topics::label::{FRAUD, LEGITIMATE};
 use serde_json::{Value, json};
 
+use self::snooze::SnoozeArgs;
 use crate::append::Place;
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
@@ -33,7 +36,7 @@ const GROUPS: &str = "
            last_value(a.sentence ORDER BY a.group_number) AS sentence, last_value(a.alert_id ORDER BY a.group_number) AS alert_id,
            count(DISTINCT l.payment_id) AS labelled
     FROM alerts_current a LEFT JOIN labels l ON l.payment_id = a.payment_id
-    WHERE a.state = 'raised'
+    WHERE a.state = 'raised' AND :shown
     GROUP BY a.group_id";
 /// The same of readers, as the job has grouped them.
 const READER_GROUPS: &str = "
@@ -41,13 +44,16 @@ const READER_GROUPS: &str = "
            g.newest_alert_id AS alert_id, g.merchant_id, g.reader_id, g.cards, g.amount_minor, g.currency, g.first_at,
            count(DISTINCT l.payment_id) AS labelled
     FROM alert_groups_current g
-    LEFT JOIN alerts_current a
+    JOIN alerts_current a
          ON a.reader_id = g.reader_id AND coalesce(a.merchant_id, '') = coalesce(g.merchant_id, '')
-         AND a.event_time BETWEEN g.first_at AND g.newest_at
+         AND a.event_time BETWEEN g.first_at AND g.newest_at AND a.state = 'raised'
     LEFT JOIN labels l ON l.payment_id = a.payment_id
-    WHERE g.kind = 'reader'
+    WHERE g.kind = 'reader' AND :shown
     GROUP BY g.group_id, g.alerts, g.payments, g.newest_at, g.reasons, g.sentence, g.newest_alert_id, g.merchant_id,
              g.reader_id, g.cards, g.amount_minor, g.currency, g.first_at";
+
+/// Holds of alerts of which somebody wants to hear.
+const NOT_SNOOZED: &str = "a.alert_id NOT IN (SELECT alert_id FROM alerts_snoozed)";
 
 /// What alerted, why, and what somebody says of it.
 #[derive(Args)]
@@ -68,6 +74,9 @@ enum AlertsCommand {
     Confirm(VerdictArgs),
     /// Say that an alert's payment is legitimate.
     Dismiss(VerdictArgs),
+    /// Hear no more for a while of what raised an alert, about its card, its reader or its merchant. Nothing is decided
+    /// otherwise, and the alerts stay in their tables.
+    Snooze(SnoozeArgs),
 }
 
 /// What the alerts of a group have in common.
@@ -84,7 +93,7 @@ struct ListArgs {
     /// What the alerts of a group have in common.
     #[arg(long, value_enum, default_value_t = GroupedBy::Card)]
     by: GroupedBy,
-    /// Those too of which somebody has said something.
+    /// Those too of which somebody has said something, and those that are snoozed.
     #[arg(long)]
     all: bool,
     /// Most groups.
@@ -141,6 +150,7 @@ pub fn run(args: &AlertsArgs) -> Result<(), Failure> {
         AlertsCommand::Watch(args) => watch(args),
         AlertsCommand::Confirm(args) => say(args, FRAUD),
         AlertsCommand::Dismiss(args) => say(args, LEGITIMATE),
+        AlertsCommand::Snooze(args) => snooze::run(args),
     }
 }
 
@@ -155,6 +165,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         GroupedBy::Card => GROUPS,
         GroupedBy::Reader => READER_GROUPS,
     };
+    let groups = groups.replace(":shown", if args.all { "true" } else { NOT_SNOOZED });
     let sql = format!("{groups}{open} ORDER BY newest_at DESC, group_id LIMIT {}", args.limit);
     let groups = start_runtime()?.block_on(async { rows(&open_session(&config.lake).await?, &sql).await })?;
     if args.json {
@@ -191,7 +202,7 @@ async fn alerts_of(session: &Session, id: &str) -> Result<Vec<Value>, Failure> {
 
 fn show(args: &ShowArgs) -> Result<(), Failure> {
     let config = config_of(&args.lake)?;
-    let (alerts, decisions, timeline, places, labels) = start_runtime()?.block_on(async {
+    let (alerts, decisions, timeline, places, labels, snoozed) = start_runtime()?.block_on(async {
         let session = open_session(&config.lake).await?;
         let alerts = alerts_of(&session, &args.id).await?;
         let (payment, token) = (quoted(text(&alerts[0], "payment_id")), quoted(text(&alerts[0], "token")));
@@ -207,16 +218,20 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
         let labels = format!(
             "SELECT label, label_source, event_time FROM labels WHERE payment_id = {payment} ORDER BY known_at"
         );
+        let ids: Vec<String> = alerts.iter().map(|alert| quoted(text(alert, "alert_id"))).collect();
+        let snoozed =
+            format!("SELECT alert_id, snoozed_until FROM alerts_snoozed WHERE alert_id IN ({})", ids.join(", "));
         Ok::<_, Failure>((
             alerts,
             rows(&session, &decisions).await?,
             rows(&session, &timeline).await?,
             rows(&session, &places).await?,
             rows(&session, &labels).await?,
+            rows(&session, &snoozed).await?,
         ))
     })?;
     if args.json {
-        let document = json!({ "alerts": alerts, "decisions": decisions, "timeline": timeline, "places": places, "labels": labels });
+        let document = json!({ "alerts": alerts, "decisions": decisions, "timeline": timeline, "places": places, "labels": labels, "snoozed": snoozed });
         return output::print_json(&document);
     }
     let mut said = Vec::new();
@@ -241,6 +256,7 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
     said.extend(
         labels.iter().map(|label| format!("  said to be {} by {}", text(label, "label"), text(label, "label_source"))),
     );
+    said.extend(snoozed.iter().map(|row| format!("  snoozed: such alerts until {}", text(row, "snoozed_until"))));
     let mut table = output::table(["card's day around it", "kind", "merchant", "reader", "amount", "state", "reason"]);
     for row in &timeline {
         let money = |minor| Some(Money { minor, currency: Currency::from_code(text(row, "currency"))? }.to_string());
@@ -267,6 +283,18 @@ fn watch(args: &WatchArgs) -> Result<(), Failure> {
         std::thread::sleep(PAUSE);
     }
     Ok(())
+}
+
+/// The alerts of which somebody wants to hear.
+async fn without_snoozed(session: &Session, mut alerts: Vec<Value>) -> Result<Vec<Value>, Failure> {
+    if !alerts.is_empty() {
+        let ids: Vec<String> = alerts.iter().map(|alert| quoted(text(alert, "alert_id"))).collect();
+        let sql = format!("SELECT alert_id FROM alerts_snoozed WHERE alert_id IN ({})", ids.join(", "));
+        let snoozed = rows(session, &sql).await?;
+        let snoozed: BTreeSet<&str> = snoozed.iter().map(|row| text(row, "alert_id")).collect();
+        alerts.retain(|alert| !snoozed.contains(text(alert, "alert_id")));
+    }
+    Ok(alerts)
 }
 
 /// How far alerts were read: the newest offset of each topic and partition. A partition's rows come in the order of its
@@ -305,7 +333,8 @@ impl Places {
         let of_couriers = rows(session, &sql).await?;
         let newest = of_couriers.iter().filter_map(|alert| alert["sequence"].as_i64()).max();
         self.sequence = newest.unwrap_or(self.sequence);
-        Ok(alerts.into_iter().chain(of_couriers).collect())
+        let alerts = alerts.into_iter().chain(of_couriers).collect();
+        without_snoozed(session, alerts).await
     }
 
     fn sql(&self) -> String {

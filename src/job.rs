@@ -49,7 +49,7 @@ const NAP: Duration = Duration::from_millis(100);
     till job courier-alerts alert-groups --follow\n  \
     till sql \"SELECT sentence FROM courier_alerts_current WHERE state = 'raised'\"\n\n\
     A swipe is judged 35 s after it by the clock of the pings, which the next fix of any phone on that partition moves, \
-    with what was known 30 s after it. \
+    or a tick, with what was known 30 s after it. \
     A promise is about the trip of its device that ends nearest to it, at most two hours away, among those that start \
     at or after its time `from` where it has one. Rows that are there stay as they are: give zones and promises with \
     the first run.")]
@@ -123,7 +123,7 @@ impl JobName {
         match self {
             Self::TripDurations => durations::compute(site, session).map(Work::of),
             Self::PaymentPlaces => payment_places::compute(site, session).map(Work::of),
-            Self::ShadowDecisions => shadow_decisions::compute(site, session).map(Work::of),
+            Self::ShadowDecisions => shadow_decisions::compute(site, session),
             Self::CourierAlerts => courier_alerts::compute(site, session, table, stands_at),
             Self::AlertGroups => alert_groups::compute(site, session, table),
         }

@@ -1,4 +1,5 @@
-//! What jobs say to the risk team: swipes far from the courier's phone, and alerts that belong together.
+//! What jobs say to the risk team: swipes far from the courier's phone, and alerts that belong together; and of what the
+//! team wants to hear no more for a while.
 
 use std::sync::Arc;
 
@@ -93,5 +94,27 @@ pub fn alert_groups() -> SchemaRef {
         ),
         required("event_time", timestamp(), "time of the newest alert"),
         required("ingest_time", timestamp(), "the log's own timestamp of the newest alert"),
+    ]))
+}
+
+/// Causes of alerts that somebody wants to hear no more of for a while. Of the rows about the same cause and the same card,
+/// reader or merchant the newest before an alert counts.
+pub fn snoozes() -> SchemaRef {
+    use DataType::{Int64, Utf8};
+    Arc::new(Schema::new(vec![
+        required("sequence", Int64, "number of this row in the table, from 1: the order in which rows were added"),
+        required("cause", Utf8, "name of a rule, or reason code of an alert that no rule raised"),
+        optional("token", Utf8, "card of whose alerts it is said; missing where any"),
+        optional("merchant_id", Utf8, "merchant of whose alerts it is said; missing where any"),
+        optional("reader_id", Utf8, "reader of whose alerts it is said; missing where any"),
+        required(
+            "snoozed_until",
+            timestamp(),
+            "alerts from then on are heard of again; the beginning where it was ended",
+        ),
+        required("snoozed_by", Utf8, "who says so"),
+        required("alert_id", Utf8, "alert about which it was said"),
+        required("event_time", timestamp(), "alerts from then on are meant: behind the newest alert that there was"),
+        required("ingest_time", timestamp(), "the same"),
     ]))
 }

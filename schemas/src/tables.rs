@@ -57,6 +57,14 @@ pub fn ping_rows() -> SchemaRef {
     ]))
 }
 
+/// Ticks of the pings log.
+pub fn ping_tick_rows() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        required("event_time", timestamp(), "time that has passed on this partition, whether or not a phone is heard"),
+        required("ingest_time", timestamp(), "the log's own timestamp, which is the same"),
+    ]))
+}
+
 /// Merchants as a bundle named them.
 pub fn merchant_rows() -> SchemaRef {
     use DataType::{Boolean, Utf8};
@@ -128,7 +136,12 @@ fn table(name: &'static str, comment: &'static str, rows: SchemaRef) -> TableSpe
 
 /// Every table, in the order in which listings show them.
 pub fn all() -> Vec<TableSpec> {
-    of_units().into_iter().chain(of_jobs()).collect()
+    of_units().into_iter().chain(of_jobs()).chain([snoozes()]).collect()
+}
+
+/// What people do not want to hear of; a command writes it.
+pub fn snoozes() -> TableSpec {
+    table("snoozes", "causes of alerts that somebody wants to hear no more of for a while", alerting::snoozes())
 }
 
 /// Tables that jobs compute from others: what lies in them depends on when the jobs ran.
@@ -171,6 +184,7 @@ pub fn of_units() -> Vec<TableSpec> {
         table("alerts", "one row for each alerting decision", topics::alerts()),
         table("labels", "chargebacks and analysts' verdicts about payments", topics::labels()),
         table("pings", "every GPS fix that parses, as it came", ping_rows()),
+        table("ping_ticks", "how time passed on the pings log where no phone was heard", ping_tick_rows()),
         table("ping_faults", "fixes that cleaning left out, each with its reason", movement::ping_faults()),
         table("stops", "stops of devices; a larger revision replaces the rows before it", movement::stops()),
         table("trips", "trips between stops; a larger revision replaces the rows before it", movement::trips()),

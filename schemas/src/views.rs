@@ -68,7 +68,7 @@ macro_rules! with_rate {
 }
 
 /// Every view, after those that it reads.
-pub const ALL: [ViewSpec; 21] = [
+pub const ALL: [ViewSpec; 23] = [
     ViewSpec {
         name: "payments_current",
         comment: "one row a payment: the swipe with its newest state",
@@ -187,6 +187,18 @@ pub const ALL: [ViewSpec; 21] = [
         name: "alerts_current",
         comment: "one row an alert, of decisions and of couriers' phones: raised, or withdrawn since",
         sql: include_str!("../views/alerts_current.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "alert_causes",
+        comment: "one row a cause of an alert that stands: a rule that fired, or the reason where no rule did",
+        sql: include_str!("../views/alert_causes.sql"),
+        clock_of: None,
+    },
+    ViewSpec {
+        name: "alerts_snoozed",
+        comment: "one row an alert that stands and whose every cause somebody has snoozed: until when",
+        sql: include_str!("../views/alerts_snoozed.sql"),
         clock_of: None,
     },
     ViewSpec {

@@ -61,12 +61,15 @@ fn written_sql(first_us: i64) -> String {
     )
 }
 
-/// Alerts that stand, with what their payments ask for.
+/// Alerts that stand and are not snoozed, with what their payments ask for.
 fn alerts_sql(from_us: i64, to_us: i64) -> String {
     let span = format!("event_time >= {} AND event_time <= {}", moment(from_us), moment(to_us));
     format!(
         "SELECT a.*, p.amount_minor, p.currency
-        FROM (SELECT * FROM alerts_current WHERE state = 'raised' AND {span}) a
+        FROM (
+            SELECT * FROM alerts_current
+            WHERE state = 'raised' AND {span} AND alert_id NOT IN (SELECT alert_id FROM alerts_snoozed WHERE {span})
+        ) a
         LEFT JOIN (
             SELECT payment_id, event_time, max(amount_minor) AS amount_minor, max(currency) AS currency
             FROM payments WHERE kind IN ('swipe', 'refund') AND {span} GROUP BY payment_id, event_time

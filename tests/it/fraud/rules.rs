@@ -155,6 +155,51 @@ fn a_verdict_becomes_a_label_and_counts_for_the_rule() {
     assert!(ended.stderr.contains("there is no alert"), "{ended}");
 }
 
+/// Fails if a snoozed rule is still heard of, one that is not snoozed is no more, an alert gets lost by it, or it never ends.
+#[test]
+fn a_snoozed_rule_is_not_heard_of_for_a_while() {
+    let site = Site::open();
+    site.publish(&format!("{REVIEW}rule large review when amount_minor >= 1006\n"));
+    site.swipe("2026-03-03.ndjson", 1, &[CARDS[0]; 3]);
+    site.run();
+    let lake = site.lake();
+    let place = ["--lake", text(&lake)];
+    let heard = |more: &[&str]| -> Vec<i64> {
+        let groups = till(&[&["alerts", "list", "--json"], more, &place].concat()).with_exit(0).json();
+        groups.as_array().unwrap().iter().map(|group| group["alerts"].as_i64().unwrap()).collect()
+    };
+    let groups = || till(&[&["job", "alert-groups"], &place[..]].concat()).with_exit(0);
+    let alert = query(&lake, "SELECT alert_id FROM alerts")[0]["alert_id"].as_str().unwrap().to_string();
+    let snooze = |more: &[&str]| till(&[&["alerts", "snooze", &alert], more, &place].concat());
+    let said = snooze(&["--for", "15s", "--json"]).with_exit(0).json();
+    assert_eq!((&said["causes"], &said["reader_id"]), (&serde_json::json!(["often"]), &Value::Null));
+    snooze(&["--rule", "large"]).with_exit(2).complains("large did not raise this alert");
+    assert_eq!(heard(&[]), [1], "what was there is heard of");
+
+    // The next of this card is snoozed; the one after it has another cause too, and the one after that comes later.
+    site.swipe("2026-03-04.ndjson", 4, &[CARDS[0]]);
+    site.run();
+    assert_eq!((heard(&[]), heard(&["--all"])), (vec![1], vec![2]));
+    groups();
+    assert_eq!(heard(&["--by", "reader"]), [1]);
+    let snoozed = query(&lake, "SELECT a.event_time FROM alerts_snoozed JOIN alerts a USING (alert_id)");
+    assert!(snoozed.len() == 1 && snoozed[0]["event_time"].as_str().unwrap().contains("00:40"), "{snoozed:?}");
+    let last = query(&lake, "SELECT alert_id FROM alerts ORDER BY event_time DESC");
+    let shown = till(&[&["alerts", "show", last[0]["alert_id"].as_str().unwrap()], &place[..]].concat());
+    assert!(shown.stdout.contains("snoozed: such alerts until"), "{shown}");
+    snooze(&["--for", "1h"]).with_exit(0);
+    site.swipe("2026-03-05.ndjson", 5, &[CARDS[0]]);
+    site.run();
+    assert_eq!(heard(&[]), [1]);
+    snooze(&["--for", "0s"]).with_exit(0);
+    site.swipe("2026-03-06.ndjson", 7, &[CARDS[0]]);
+    site.run();
+    assert_eq!(heard(&[]), [2], "it has ended, and what was snoozed meanwhile stays so");
+    groups();
+    assert_eq!(heard(&["--by", "reader"]), [2]);
+    assert_eq!(query(&lake, "SELECT alert_id FROM alerts").len(), 4, "nothing is lost");
+}
+
 /// Fails if a backtest sees other values than the live rules did, or counts what it cannot know.
 #[test]
 fn a_backtest_says_what_the_rules_in_force_said() {
