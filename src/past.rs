@@ -1,94 +1,178 @@
 //! The payments of a lake in the order of their log, with everything that rules and models may read as of each of them: what
 //! was seen then, by whatever windows are asked for now.
 
+mod known;
+
+use std::ops::{ControlFlow, Range};
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{cast, take_arrays};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use fraud::live::{CardSide, MerchantSide};
 use lake::{Session, moment};
 use schemas::bundles::RulesBundle;
 use schemas::ids::ContentHash;
 use schemas::judgement::Judgement;
 use schemas::topics;
+use tokio::runtime::Handle;
 
 use crate::failure::Failure;
 
-/// What is known of a payment besides what rules may read.
-pub struct Beside {
-    /// Joins in SQL, behind `payments p`.
-    pub joins: String,
-    /// Expressions in SQL, each with the name of its column and its type.
-    pub columns: Vec<(&'static str, &'static str, DataType)>,
-}
+pub use known::Known;
+
+/// Records of which windows, rules or labels speak.
+const JUDGED: &str = "'swipe', 'refund', 'chargeback', 'disposition'";
+/// Offsets that are read, sorted and judged at once.
+const OFFSETS_AT_ONCE: usize = 1 << 18;
+/// Batches that wait to be judged.
+const BATCHES_AHEAD: usize = 4;
+/// Identity of the payment, behind the fields of rules.
+pub const PAYMENT: &str = "quoted_payment";
 
 /// Hands over the payments that are judged, batch by batch: the fields of these rules, their model's score, and behind them
-/// what stands beside.
+/// the payment's identity as [`PAYMENT`].
 pub async fn each(
     session: &Session,
     rules: &RulesBundle,
-    beside: &Beside,
     mut take: impl FnMut(&RecordBatch) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    walk(session, rules, beside, None, |rows, payments, card| {
-        let Some((fields, places)) = card.fields_of(payments).map_err(Failure::failed)? else { return Ok(()) };
-        let others: Vec<ArrayRef> = beside.columns.iter().map(|(_, name, _)| rows[*name].clone()).collect();
-        let others = take_arrays(&others, &places, None).map_err(Failure::failed)?;
-        take(&with_others(&fields, &beside.columns, &others)?)
+    walk(session, rules, None, |rows, payments, card| {
+        let fields = card.fields_of(payments).map_err(Failure::failed)?;
+        let Some((fields, places)) = fields else { return Ok(ControlFlow::Continue(())) };
+        let ids = cast(&rows["payment_id"], &DataType::Utf8).map_err(Failure::failed)?;
+        let ids = arrow::compute::take(&ids, &places, None).map_err(Failure::failed)?;
+        take(&with(&fields, [(PAYMENT, ids)])?)?;
+        Ok(ControlFlow::Continue(()))
     })
     .await
 }
 
-/// Hands over payments, batch by batch, with what these rules say about each, and what stands beside. Payments before
-/// `since_us` are left out: whoever names it has looked how far back the windows reach.
+/// Hands over payments, batch by batch, with what these rules say about each. The columns are those of table payments.
+/// Payments before `since_us` are left out: whoever names it has looked how far back the windows reach. It ends soon after
+/// somebody breaks it off.
 pub async fn judged(
     session: &Session,
     rules: &RulesBundle,
-    beside: &Beside,
     since_us: i64,
-    mut take: impl FnMut(&RecordBatch, Vec<Option<Judgement>>) -> Result<(), Failure>,
+    mut take: impl FnMut(&RecordBatch, Vec<Option<Judgement>>) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Failure> {
-    walk(session, rules, beside, Some(since_us), |rows, payments, card| {
+    walk(session, rules, Some(since_us), |rows, payments, card| {
         take(rows, card.judge(payments).map_err(Failure::failed)?)
     })
     .await
 }
 
-/// Hands over the payments by partition with the card's side that has seen those before. On a lake that brokers' topics
-/// filled, windows of the merchant's side are those that travelled with the payments; new ones are missing.
+/// Columns behind those of a batch.
+pub fn with<const N: usize>(batch: &RecordBatch, more: [(&str, ArrayRef); N]) -> Result<RecordBatch, Failure> {
+    let mut fields: Vec<Arc<Field>> = batch.schema().fields().iter().cloned().collect();
+    let mut columns = batch.columns().to_vec();
+    for (name, column) in more {
+        fields.push(Arc::new(Field::new(name, column.data_type().clone(), true)));
+        columns.push(column);
+    }
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(Failure::failed)
+}
+
+/// Hands over the payments by partition with the card's side that has seen those before. One thread reads and sees with the
+/// merchant's side what another one judges. What is held at once is a stretch of offsets, and few batches. On a lake that
+/// brokers' topics filled, windows of the merchant's side are those that travelled with the payments; new ones are missing.
 async fn walk(
     session: &Session,
     rules: &RulesBundle,
-    beside: &Beside,
     since_us: Option<i64>,
-    mut take: impl FnMut(&RecordBatch, &RecordBatch, &mut CardSide) -> Result<(), Failure>,
+    mut take: impl FnMut(&RecordBatch, &RecordBatch, &mut CardSide) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<(), Failure> {
     let content = serde_json::to_vec(rules).map_err(Failure::failed)?;
-    let of_payments = topics::payments().fields().iter().map(|field| format!("p.{}", field.name())).collect::<Vec<_>>();
-    let of_others = beside.columns.iter().map(|(sql, name, _)| format!("{sql} AS {name}"));
-    let place = "p.source_partition AS place_partition".to_string();
-    let columns: Vec<String> = of_payments.into_iter().chain(of_others).chain([place]).collect();
-    let since = since_us.map_or_else(String::new, |since_us| format!("WHERE p.event_time >= {}", moment(since_us)));
-    let sql = format!(
-        "SELECT {} FROM payments p {} {since} ORDER BY p.source_partition, p.source_offset",
-        columns.join(", "),
-        beside.joins
-    );
-    let is_embedded = is_embedded(session).await?;
-    let mut sides: Option<(i32, MerchantSide, CardSide)> = None;
-    session
-        .each::<Failure>(&sql, |batch| {
-            for (partition, rows) in by_partition(batch)? {
-                let (_, merchant, card) = match &mut sides {
-                    Some(sides) if sides.0 == partition => sides,
-                    _ => sides.insert(new_sides(partition, &content)?),
-                };
-                take(&rows, &payments_of(&rows, is_embedded.then_some(merchant))?, card)?;
+    let since = since_us.map_or_else(String::new, |since_us| format!(" AND event_time >= {}", moment(since_us)));
+    let (sender, receiver) = mpsc::sync_channel(BATCHES_AHEAD);
+    let runtime = Handle::current();
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| runtime.block_on(read(session, &content, &since, sender)));
+        let judged = judge(&content, receiver, &mut take);
+        let read = reader.join().unwrap_or_else(|panic| resume_unwind(panic));
+        judged.and(read)
+    })
+}
+
+/// Judges the payments until there are no more or somebody breaks it off.
+fn judge(
+    content: &[u8],
+    payments: Receiver<Read>,
+    take: &mut impl FnMut(&RecordBatch, &RecordBatch, &mut CardSide) -> Result<ControlFlow<()>, Failure>,
+) -> Result<(), Failure> {
+    let mut side: Option<(i32, CardSide)> = None;
+    for Read { partition, rows, payments } in payments {
+        let (_, card) = match &mut side {
+            Some(side) if side.0 == partition => side,
+            _ => {
+                let mut card = CardSide::default();
+                card.accept(ContentHash::of(content), content, 0).map_err(Failure::failed)?;
+                side.insert((partition, card))
             }
-            Ok(())
-        })
-        .await
+        };
+        if take(&rows, &payments, card)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Rows of table payments, and the same as decode would hand them over under these rules.
+struct Read {
+    partition: i32,
+    rows: RecordBatch,
+    payments: RecordBatch,
+}
+
+/// Reads the payments in the order of their log until nobody takes them any more.
+async fn read(session: &Session, content: &[u8], since: &str, to: SyncSender<Read>) -> Result<(), Failure> {
+    let is_embedded = is_embedded(session).await?;
+    for (partition, offsets) in partitions(session, since).await? {
+        let mut merchant = MerchantSide::default();
+        merchant.accept(ContentHash::of(content), content, 0).map_err(Failure::failed)?;
+        for start in offsets.step_by(OFFSETS_AT_ONCE) {
+            let end = start.saturating_add(OFFSETS_AT_ONCE as i64);
+            let sql = format!(
+                "SELECT * FROM payments WHERE source_partition = {partition} AND source_offset >= {start} \
+                 AND source_offset < {end} AND kind IN ({JUDGED}){since} ORDER BY source_offset"
+            );
+            let mut is_wanted = true;
+            session
+                .each::<Failure>(&sql, |rows| {
+                    if is_wanted {
+                        let payments = payments_of(rows, is_embedded.then_some(&mut merchant))?;
+                        is_wanted = to.send(Read { partition, rows: rows.clone(), payments }).is_ok();
+                    }
+                    Ok(())
+                })
+                .await?;
+            if !is_wanted {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The partitions of the payments in their order, and the offsets between which theirs lie.
+async fn partitions(session: &Session, since: &str) -> Result<Vec<(i32, Range<i64>)>, Failure> {
+    let sql = format!(
+        "SELECT arrow_cast(source_partition, 'Int32'), min(source_offset), max(source_offset) FROM payments \
+         WHERE kind IN ({JUDGED}){since} GROUP BY source_partition ORDER BY source_partition"
+    );
+    let mut found = Vec::new();
+    for batch in session.collect(&sql).await? {
+        let offset = |column: usize, row| batch.column(column).as_primitive::<Int64Type>().value(row);
+        let partitions = batch.column(0).as_primitive::<Int32Type>();
+        found.extend((0..batch.num_rows()).map(|row| {
+            let last = offset(2, row);
+            (partitions.value(row), offset(1, row)..last.saturating_add(1))
+        }));
+    }
+    Ok(found)
 }
 
 /// Whether the payments lie in the order in which decode read them.
@@ -97,32 +181,10 @@ async fn is_embedded(session: &Session) -> Result<bool, Failure> {
     Ok(others.iter().all(|batch| batch.num_rows() == 0))
 }
 
-fn new_sides(partition: i32, content: &[u8]) -> Result<(i32, MerchantSide, CardSide), Failure> {
-    let (mut merchant, mut card) = (MerchantSide::default(), CardSide::default());
-    let hash = ContentHash::of(content);
-    merchant.accept(hash, content, 0).map_err(Failure::failed)?;
-    card.accept(hash, content, 0).map_err(Failure::failed)?;
-    Ok((partition, merchant, card))
-}
-
-/// Rows of a batch, which are in the order of partitions, by partition.
-fn by_partition(batch: &RecordBatch) -> Result<Vec<(i32, RecordBatch)>, Failure> {
-    let partitions = cast(&batch["place_partition"], &DataType::Int32).map_err(Failure::failed)?;
-    let partitions = partitions.as_primitive::<Int32Type>().values().to_vec();
-    let mut start = 0;
-    let parts = partitions.chunk_by(|one, other| one == other).map(|part| {
-        let rows = batch.slice(start, part.len());
-        start += part.len();
-        (part[0], rows)
-    });
-    Ok(parts.collect())
-}
-
 /// The payments' own columns, with the windows of the merchant's side computed anew where that can be.
 fn payments_of(rows: &RecordBatch, merchant: Option<&mut MerchantSide>) -> Result<RecordBatch, Failure> {
     let schema = topics::payments();
-    let columns = schema.fields().iter().zip(rows.columns());
-    let columns = columns.map(|(field, column)| cast(column, field.data_type()));
+    let columns = schema.fields().iter().map(|field| cast(&rows[field.name().as_str()], field.data_type()));
     let mut columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(Failure::failed)?;
     if let Some(merchant) = merchant {
         let payments = RecordBatch::try_new(schema.clone(), columns.clone()).map_err(Failure::failed)?;
@@ -130,18 +192,4 @@ fn payments_of(rows: &RecordBatch, merchant: Option<&mut MerchantSide>) -> Resul
             merchant.values(&payments).map_err(Failure::failed)?;
     }
     RecordBatch::try_new(schema, columns).map_err(Failure::failed)
-}
-
-fn with_others(
-    fields: &RecordBatch,
-    named: &[(&'static str, &'static str, DataType)],
-    others: &[ArrayRef],
-) -> Result<RecordBatch, Failure> {
-    let mut all: Vec<Arc<Field>> = fields.schema().fields().iter().cloned().collect();
-    let mut columns = fields.columns().to_vec();
-    for ((_, name, data_type), column) in named.iter().zip(others) {
-        columns.push(cast(column, data_type).map_err(Failure::failed)?);
-        all.push(Arc::new(Field::new(*name, data_type.clone(), true)));
-    }
-    RecordBatch::try_new(Arc::new(Schema::new(all)), columns).map_err(Failure::failed)
 }

@@ -1,10 +1,11 @@
 //! `till fraud train`: a model for a folder of rules, from what a lake knows of its payments.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use clap::Args;
 use fraud::evaluate::{
     CARDS_A_DAY, Columns, Manifest, Plan, Spread, Trained, TrainingSpan, Transactions, TransactionsReader, summary,
@@ -24,15 +25,14 @@ use super::evaluate::{DaysArgs, outcomes};
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::output;
-use crate::past::{self, Beside};
+use crate::past::{self, Known};
 use crate::rules_command::{self, MODEL};
 use crate::wiring::{start_runtime, write_durably};
 
 /// Manifest of a folder's model.
 const MANIFEST: &str = "model.json";
-/// Columns beside the fields of rules.
+/// Column beside the fields of rules.
 const LABEL: &str = "known_fraud";
-const APPROVED: &str = "was_approved";
 /// Fields of a payment that are a feature without being asked for: what it costs, and how far and fast its card came.
 const FIELDS: [&str; 3] = ["amount_minor", "card_distance_m", "card_speed_mps"];
 
@@ -152,38 +152,35 @@ async fn payments(
     features: &[String],
     span: &TrainingSpan,
 ) -> Result<Transactions, Failure> {
-    let end = format!("to_timestamp_micros({})", span.days.end);
-    let beside = Beside {
-        joins: format!(
-            "LEFT JOIN (SELECT payment_id, last_value(label ORDER BY known_at, source_offset) = 'fraud' AS known_fraud \
-                FROM labels WHERE known_at <= {end} GROUP BY payment_id) l ON l.payment_id = p.payment_id \
-             LEFT JOIN (SELECT payment_id, bool_or(response_code = '00') AS was_approved FROM decisions \
-                WHERE kind = 'authorization' AND NOT repeat GROUP BY payment_id) d ON d.payment_id = p.payment_id"
-        ),
-        columns: vec![
-            ("coalesce(l.known_fraud, false)", LABEL, DataType::Boolean),
-            ("coalesce(d.was_approved, false)", APPROVED, DataType::Boolean),
-        ],
-    };
     let [time, customer, terminal, amount, label] =
         ["event_time", "token", "reader_id", "amount_minor", LABEL].map(str::to_string);
     let columns = Columns { time, customer, terminal, amount, label, scenario: None, features: features.to_vec() };
     let mut reader = TransactionsReader::new(columns);
-    past::each(session, rules, &beside, |payments| {
-        reader.push(&learnt_from(payments, span.days.end)?).map_err(Failure::failed)
+    let known = Known::read(session, Some(span.days.end)).await?;
+    past::each(session, rules, |payments| {
+        let [label, refused] = known.of(payments)?;
+        reader.push(&learnt_from(payments, &label, &refused, span.days.end)?).map_err(Failure::failed)
     })
     .await?;
     reader.finish().map_err(Failure::usage)
 }
 
-fn learnt_from(payments: &RecordBatch, end_us: i64) -> Result<RecordBatch, Failure> {
-    let kinds = payments["kind"].as_string::<i32>();
-    let approved = payments[APPROVED].as_boolean();
+/// Of these payments those that a model may learn from; without a word they are genuine.
+fn learnt_from(
+    payments: &RecordBatch,
+    label: &ArrayRef,
+    refused: &ArrayRef,
+    end_us: i64,
+) -> Result<RecordBatch, Failure> {
+    let is_fraud = |said: Option<bool>| Some(said.unwrap_or_default());
+    let label: BooleanArray = label.as_boolean().iter().map(is_fraud).collect();
+    let payments = past::with(payments, [(LABEL, Arc::new(label))])?;
+    let (kinds, refused) = (payments["kind"].as_string::<i32>(), refused.as_boolean());
     let times = payments["event_time"].as_primitive::<TimestampMicrosecondType>();
     let rows = 0..payments.num_rows();
-    let is_counted = |row| kinds.value(row) == kind::SWIPE && approved.value(row) && times.value(row) < end_us;
+    let is_counted = |row| kinds.value(row) == kind::SWIPE && !refused.value(row) && times.value(row) < end_us;
     let counted: BooleanArray = rows.map(|row| Some(is_counted(row))).collect();
-    filter_record_batch(payments, &counted).map_err(Failure::failed)
+    filter_record_batch(&payments, &counted).map_err(Failure::failed)
 }
 
 /// How good models are that are trained so, over the folds that lie within the payments; says where it cannot be measured.

@@ -19,13 +19,12 @@ use super::quality::in_force;
 use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::output;
-use crate::past::{self, Beside};
+use crate::past::{self, Known, PAYMENT};
 use crate::wiring::{StateBundles, start_runtime};
 
 /// Columns beside the fields of rules, behind those of payments.
 const LABEL: &str = "known_fraud";
 const REFUSED: &str = "was_refused";
-const QUOTED: &str = "quoted_payment";
 
 /// Try rules over the swipes of a lake without any effect: hits, precision and recall by what is known since, overlap, what
 /// would change against the rules in force, examples, money.
@@ -74,7 +73,7 @@ pub fn run(args: &BacktestArgs) -> Result<(), Failure> {
             columns: ColumnNames {
                 label: LABEL.to_string(),
                 amount: "amount_minor".to_string(),
-                identity: QUOTED.to_string(),
+                identity: PAYMENT.to_string(),
                 refused: Some(REFUSED.to_string()),
             },
             currency: Currency::from_code(&currency),
@@ -123,27 +122,14 @@ async fn live(
     }
 }
 
-/// What is known of payments since, and what was answered.
-fn known() -> Beside {
-    Beside {
-        joins:
-            "LEFT JOIN (SELECT payment_id, last_value(label ORDER BY known_at, source_offset) = 'fraud' AS known_fraud \
-                    FROM labels GROUP BY payment_id) l ON l.payment_id = p.payment_id \
-                LEFT JOIN (SELECT payment_id, NOT bool_or(response_code = '00') AS was_refused FROM decisions \
-                    WHERE kind = 'authorization' AND NOT repeat GROUP BY payment_id) d ON d.payment_id = p.payment_id"
-                .to_string(),
-        columns: vec![
-            ("l.known_fraud", LABEL, DataType::Boolean),
-            ("d.was_refused", REFUSED, DataType::Boolean),
-            ("p.payment_id", QUOTED, DataType::Utf8),
-        ],
-    }
-}
-
 async fn backtest(session: &Session, plan: Plan, rules: &RulesBundle, currency: &str) -> Result<Report, Failure> {
     let mut backtest = Backtest::new(plan).map_err(Failure::usage)?;
-    past::each(session, rules, &known(), |payments| {
-        backtest.add(&swipes(payments, currency)?).map_err(Failure::failed)
+    let known = Known::read(session, None).await?;
+    past::each(session, rules, |payments| {
+        let payments = swipes(payments, currency)?;
+        let [label, refused] = known.of(&payments)?;
+        let payments = past::with(&payments, [(LABEL, label), (REFUSED, refused)])?;
+        backtest.add(&payments).map_err(Failure::failed)
     })
     .await?;
     Ok(backtest.report())
