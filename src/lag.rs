@@ -27,7 +27,7 @@ use crate::{clock, kafka, output};
 /// The lake's topics in the order of the flow, each with the tables whose frontiers say how far it has come.
 const LAKE_TABLES: [(&str, &[&str]); 11] = [
     ("control", &["merchants", "readers", "couriers", "dead_letters"]),
-    ("pings", &["pings", "dead_letters"]),
+    ("pings", &["pings", "ping_ticks", "dead_letters"]),
     ("payments", &["payments"]),
     ("decisions", &["decisions", "dead_letters"]),
     ("alerts", &["alerts", "dead_letters"]),

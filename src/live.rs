@@ -36,6 +36,7 @@ use decisions::Decisions;
 use phones::{Append, Patience, Phones, SwipeKey};
 
 const TRANSACTIONS: &str = "transactions";
+const PINGS: &str = "pings";
 /// Time between ticks, microseconds: what a live gateway promises.
 const TICK_US: i64 = 1_000_000;
 /// Longest wait for decisions between two looks at what is due.
@@ -217,7 +218,7 @@ impl Gateway<'_> {
             Some(Arc::new(steps.iter().map(text).collect::<StringArray>()) as ArrayRef)
         };
         let kinds: Vec<_> = steps.iter().map(|(kind, ..)| *kind).collect();
-        let rows = records(&kinds, now_us, &|name| match name {
+        let rows = records(TRANSACTIONS, &kinds, now_us, &|name| match name {
             "merchant_id" => texts(&|(_, row, _)| Some(swipes.merchant(*row).to_string())),
             "reader_id" => texts(&|(_, row, _)| Some(swipes.keys[*row].reader_id.clone())),
             "stan" => {
@@ -236,9 +237,12 @@ impl Gateway<'_> {
     }
 
     fn tick(&mut self, now_us: i64) -> Result<(), Failure> {
-        let tick = records(&[kind::TICK], now_us, &|_| None)?;
-        let everywhere = self.publisher.everywhere(TRANSACTIONS)?;
-        self.publisher.send(TRANSACTIONS, &tick, &mut |_| everywhere.clone())
+        for topic in [TRANSACTIONS, PINGS] {
+            let tick = records(topic, &[kind::TICK], now_us, &|_| None)?;
+            let everywhere = self.publisher.everywhere(topic)?;
+            self.publisher.send(topic, &tick, &mut |_| everywhere.clone())?;
+        }
+        Ok(())
     }
 
     /// Tells phones what was decided.
@@ -268,11 +272,12 @@ type Step<'a> = (&'static str, usize, Option<&'a str>);
 
 /// Records of the transactions topic with these values beside kind and time, one a kind.
 fn records(
+    topic: &str,
     kinds: &[&str],
     received_at_us: i64,
     values: &dyn Fn(&str) -> Option<ArrayRef>,
 ) -> Result<RecordBatch, Failure> {
-    let schema = topics::by_name(TRANSACTIONS).expect("transactions is a topic");
+    let schema = topics::by_name(topic).expect("a gateway writes to topics that there are");
     let column = |field: &arrow::datatypes::Field| match field.name().as_str() {
         "kind" => Arc::new(StringArray::from(kinds.to_vec())) as ArrayRef,
         "received_at" => {

@@ -15,8 +15,9 @@ use crate::rows::{Cause, PING_FAULTS, Rows, STOPS, TRIPS, VEHICLES};
 /// Name under which the unit appears in app ids, snapshots, refusals and dead letters.
 const UNIT: &str = "trips";
 /// Raised whenever the same log would give other rows or another state.
-const LOGIC_VERSION: u32 = 2;
+const LOGIC_VERSION: u32 = 3;
 const PINGS: &str = "pings";
+const PING_TICKS: &str = "ping_ticks";
 const DEAD_LETTERS: &str = "dead_letters";
 
 /// The devices of one partition of the pings log.
@@ -25,7 +26,7 @@ pub struct TripsUnit {
     operator: Operator,
 }
 
-/// The pings log without its devices: the fixes as they came, and what is none. The lake reads a broker's topic with it,
+/// The pings log without its devices: the fixes as they came, its ticks, and what is neither. The lake reads a broker's topic with it,
 /// where [`TripsUnit`] fills the topics of trips and stops; it remembers nothing.
 #[derive(Debug, Default)]
 pub struct FixesUnit {}
@@ -41,6 +42,7 @@ struct Letter {
 #[derive(Default)]
 struct Sorted {
     fixes: Vec<usize>,
+    ticks: Vec<usize>,
     letters: Vec<Letter>,
 }
 
@@ -52,7 +54,7 @@ impl Sorted {
             let verdict = columns.judge(row);
             match verdict {
                 Verdict::Fix => sorted.fixes.push(row),
-                Verdict::Tick => {}
+                Verdict::Tick => sorted.ticks.push(row),
                 Verdict::NoFix(reason, detail) => sorted.letters.push(Letter { row, reason, detail }),
             }
             on(row, verdict);
@@ -60,11 +62,18 @@ impl Sorted {
         sorted
     }
 
-    /// The fixes and dead letters as outputs.
+    /// The fixes, the ticks that say a time, and the dead letters as outputs.
     fn write(&self, input: &Input, columns: &Columns<'_>, outputs: &mut Vec<Output>) -> Result<(), ArrowError> {
         if !self.fixes.is_empty() {
             let rows = ping_rows(columns, &self.fixes)?;
             outputs.push(Output { name: PINGS, offsets: offsets(input, self.fixes.iter().copied()), rows });
+        }
+        let timed = |row: &usize| columns.received_us(*row).map(|time_us| (input.offsets[*row], time_us));
+        let (offsets_of_ticks, times): (Vec<i64>, Vec<i64>) = self.ticks.iter().filter_map(timed).unzip();
+        if !times.is_empty() {
+            let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(times).with_timezone("UTC"));
+            let rows = RecordBatch::try_new(tables::ping_tick_rows(), vec![times.clone(), times])?;
+            outputs.push(Output { name: PING_TICKS, offsets: offsets_of_ticks, rows });
         }
         if !self.letters.is_empty() {
             let rows = letter_rows(columns, &self.letters)?;
@@ -156,7 +165,11 @@ fn table(name: &'static str, schema: arrow::datatypes::SchemaRef) -> OutputSpec 
 }
 
 fn fix_tables() -> Vec<OutputSpec> {
-    vec![table(PINGS, tables::ping_rows()), table(DEAD_LETTERS, topics::dead_letters())]
+    vec![
+        table(PINGS, tables::ping_rows()),
+        table(PING_TICKS, tables::ping_tick_rows()),
+        table(DEAD_LETTERS, topics::dead_letters()),
+    ]
 }
 
 /// Nothing comes into force here.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -114,6 +115,35 @@ fn groups_hold_every_alert_once() {
             {"table": "alert_groups", "rows": 0, "version": null},
         ])
     );
+}
+
+/// Fails if an alert waits for a phone where all are silent: the ticks of the pings' log say that time has passed.
+#[test]
+fn a_tick_is_enough_where_every_phone_is_silent() {
+    let demo = one_day();
+    let found = "SELECT event_time FROM courier_alerts_current WHERE state = 'raised' ORDER BY event_time LIMIT 1";
+    let at = query(&demo.lake(), found)[0]["event_time"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let folder = TempDir::new().unwrap();
+    let input = folder.path().join("input");
+    empty_input(demo, &input);
+    // Everything that the gateway had by the swipe, and of the pings nothing more.
+    let had = |line: &&str| {
+        let line: Value = serde_json::from_str(line).unwrap();
+        line["received_at"].as_str().unwrap().parse::<Timestamp>().unwrap() <= at
+    };
+    for (hour, lines) in hours(demo) {
+        let lines = lines.map(|lines| lines.lines().filter(had).map(|line| format!("{line}\n")).collect::<String>());
+        write_hour(&input, &hour, &lines);
+    }
+    run(folder.path());
+    let lake = folder.path().join("lake");
+    run_jobs(&lake);
+    assert_eq!(query(&lake, "SELECT count(*) AS alerts FROM courier_alerts"), [json!({"alerts": 0})]);
+    let tick = |second| json!({"kind": "tick", "received_at": (at + SignedDuration::from_secs(second)).to_string()});
+    fs::write(input.join("pings/9999.ndjson"), format!("{}\n{}\n", tick(20), tick(36))).unwrap();
+    run(folder.path());
+    run_jobs(&lake);
+    assert_eq!(query(&lake, "SELECT count(*) AS alerts FROM courier_alerts"), [json!({"alerts": 1})]);
 }
 
 /// Fails if a row depends on what the lake happens to hold when the job runs.
