@@ -1,25 +1,31 @@
-//! `till fraud features`: features of any file or topic of transactions, by windows that a text defines.
+//! `till fraud features`: features of any file, query or topic of transactions, by windows that a text defines.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::max;
+use arrow::datatypes::TimestampMicrosecondType;
 use clap::Args;
 use fraud::fields::Fields;
 use fraud::windows::{Definition, WindowSet, Windows, parse};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::transactions::{Decimals, Transactions};
 use super::{KEYS_MAX, SECOND_US, topic, with_features};
+use crate::config::{Config, LakeFlags, StateFlags};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Bars;
 use crate::sql::answer::{AnswerWriter, Format, Shape};
 use crate::sql::destination::OutputFile;
 
-/// Compute features of any file or topic of transactions: exact sliding windows by any key.
+/// Compute features of any file, query or topic of transactions: exact sliding windows by any key.
 ///
-/// Transactions are read in the order of the file, or of each partition of the topic. Names of columns are written in
+/// Transactions are read in the order of the file, of the query's answer, or of each partition of the topic. A query over
+/// the lake makes windows by keys that no unit has for itself, such as couriers or card schemes, and about the answer; they
+/// are as old as the newest payment of the lake, which is said at the end. Names of columns are written in
 /// lower case, with _ for anything but letters and digits.
 #[derive(Args)]
 #[command(after_help = "A file of windows, for instance:\n  \
@@ -31,14 +37,21 @@ use crate::sql::destination::OutputFile;
     Examples:\n  till simulate handbook --out half-year.parquet\n  \
     till fraud features --transactions half-year.parquet --windows windows.txt --out features.parquet\n  \
     till fraud features --transactions shop.csv --time paid_at --decimals amount=2 --windows windows.txt --out features.csv\n  \
+    till fraud features --sql \"SELECT * FROM payments WHERE kind = 'swipe' AND NOT repeat ORDER BY event_time\" \\\n    \
+    --lake lake --windows by_courier.txt --out couriers.parquet\n  \
     till fraud features --brokers localhost:9092 --topic payments \\\n    \
     --fields card:text,amount_minor:integer,event_time:time --windows windows.txt --out lake/features\n\n\
     A topic's records are keyed by the one field that is the key of all windows; each goes into the Delta table exactly \
     once, whatever is killed when, and those that cannot be used into the table dead_letters beside it.")]
 pub struct FeaturesArgs {
     /// Transactions: .csv with a head line, or .parquet.
-    #[arg(long, value_name = "FILE", required_unless_present = "topic")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["topic", "sql"])]
     pub transactions: Option<PathBuf>,
+    /// Query over the lake whose answer has them, in the order of time.
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["transactions", "topic"])]
+    sql: Option<String>,
+    #[command(flatten)]
+    lake: LakeFlags,
     #[command(flatten)]
     pub topic: topic::TopicArgs,
     /// Windows, as text.
@@ -63,11 +76,17 @@ pub struct FeaturesArgs {
 
 /// Runs the command.
 pub fn run(args: &FeaturesArgs) -> Result<(), Failure> {
-    match (&args.topic.topic, &args.transactions) {
-        (Some(topic), _) => topic::run(args, topic),
-        (None, Some(path)) => features(args, path),
-        (None, None) => Err(Failure::usage("neither --transactions nor --topic is there")),
-    }
+    let transactions = match (&args.topic.topic, &args.sql, &args.transactions) {
+        (Some(topic), ..) => return topic::run(args, topic),
+        (None, Some(sql), _) => {
+            let config = Config::resolve(&args.lake, &StateFlags::default())?;
+            config.require_lake()?;
+            Transactions::ask(&config.lake, sql, &args.time, &args.decimals)?
+        }
+        (None, None, Some(path)) => Transactions::open(path, &args.time, &args.decimals)?,
+        (None, None, None) => return Err(Failure::usage("say --transactions, --sql or --topic")),
+    };
+    features(args, transactions)
 }
 
 /// The set of the windows of a text.
@@ -81,9 +100,8 @@ pub fn set_of(args: &FeaturesArgs, windows: Vec<Definition>, time: String) -> Wi
     }
 }
 
-fn features(args: &FeaturesArgs, path: &Path) -> Result<(), Failure> {
+fn features(args: &FeaturesArgs, transactions: Transactions) -> Result<(), Failure> {
     let format = format_of(&args.out)?;
-    let transactions = Transactions::open(path, &args.time, &args.decimals)?;
     let set = set_of(args, windows_of(&args.windows, transactions.fields())?, transactions.time().to_string());
     let mut windows = Windows::new(set).map_err(Failure::usage)?;
     let unwritten =
@@ -94,8 +112,10 @@ fn features(args: &FeaturesArgs, path: &Path) -> Result<(), Failure> {
     let shape = Shape { format, width: None };
     let mut writer = AnswerWriter::start(shape, schema.clone(), file.file()).map_err(|error| unwritten(&error))?;
     let bar = Bars::default().bar("features", transactions.rows());
+    let (time, mut newest_us) = (transactions.time().to_string(), None);
     for batch in transactions {
         let batch = batch?;
+        newest_us = newest_us.max(max(batch[time.as_str()].as_primitive::<TimestampMicrosecondType>()));
         let values = windows.process(&batch).map_err(Failure::failed)?;
         let columns = batch.columns().iter().chain(values.columns()).cloned().collect();
         let rows = RecordBatch::try_new(schema.clone(), columns).map_err(Failure::failed)?;
@@ -106,12 +126,14 @@ fn features(args: &FeaturesArgs, path: &Path) -> Result<(), Failure> {
     let rows = writer.finish().map_err(|error| unwritten(&error))?;
     file.keep().map_err(|error| unwritten(&error))?;
     let (count, entries) = (windows.set().windows.len(), windows.entries());
+    let newest = newest_us.and_then(|us| Timestamp::from_microsecond(us).ok()).map(|time| time.to_string());
     if args.json {
         return output::print_json(
-            &json!({ "out": args.out, "rows": rows, "windows": count, "entries_kept": entries }),
+            &json!({ "out": args.out, "rows": rows, "windows": count, "entries_kept": entries, "newest": newest }),
         );
     }
-    output::print(&format!("{}: {rows} transactions with {count} features", args.out.display()))
+    let until = newest.map_or_else(String::new, |newest| format!(", the newest of {newest}"));
+    output::print(&format!("{}: {rows} transactions with {count} features{until}", args.out.display()))
 }
 
 fn format_of(out: &Path) -> Result<Format, Failure> {

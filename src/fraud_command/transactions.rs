@@ -1,4 +1,4 @@
-//! Transactions of a file, batch by batch, with names and types that windows understand.
+//! Transactions of a file or a query, batch by batch, with names and types that windows understand.
 
 use std::fs::File;
 use std::io::{BufReader, Seek};
@@ -13,10 +13,12 @@ use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use fraud::fields::{FieldType, Fields};
+use lake::open_session;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use schemas::topics::timestamp;
 
 use crate::failure::Failure;
+use crate::wiring::start_runtime;
 
 /// Transactions of a batch.
 const BATCH_ROWS: usize = 65_536;
@@ -100,9 +102,11 @@ impl Decimals {
 
 type Batches = Box<dyn Iterator<Item = Result<RecordBatch, ArrowError>>>;
 
-/// The transactions of a file.
+/// The transactions of a file or of a query.
 pub struct Transactions {
+    /// The file, or the lake that was asked.
     path: PathBuf,
+    /// Their number where it is known before, else 0.
     rows: u64,
     time: String,
     decimals: Vec<Decimals>,
@@ -128,6 +132,27 @@ impl Transactions {
             "csv" => csv(file, decimals).map_err(|error| failed(&error))?,
             _ => return Err(failed(&"the file must end with .csv or .parquet")),
         };
+        Self::new(path, (stored, rows, batches), time, decimals)
+    }
+
+    /// Asks a lake for them, in the order of the answer.
+    pub fn ask(lake: &Path, sql: &str, time: &str, decimals: &[Decimals]) -> Result<Self, Failure> {
+        let runtime = start_runtime()?;
+        let mut stream = runtime.block_on(async { Ok::<_, Failure>(open_session(lake).await?.query(sql).await?) })?;
+        let schema = stream.schema();
+        let next = move || runtime.block_on(std::future::poll_fn(|context| stream.as_mut().poll_next(context)));
+        let batches = std::iter::from_fn(next);
+        let batches = batches.map(|batch| batch.map_err(|error| ArrowError::ExternalError(Box::new(error))));
+        Self::new(lake, (schema, 0, Box::new(batches)), time, decimals)
+    }
+
+    fn new(
+        path: &Path,
+        (stored, rows, batches): (SchemaRef, u64, Batches),
+        time: &str,
+        decimals: &[Decimals],
+    ) -> Result<Self, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::usage(format!("cannot read {}: {error}", path.display()));
         let time = plain(time);
         let named = |name: &str| decimals.iter().find(|decimals| decimals.column == name);
         let column = |field: &Arc<Field>| {
@@ -135,6 +160,7 @@ impl Transactions {
             let data_type = match field.data_type() {
                 _ if name == time => timestamp(),
                 _ if named(&name).is_some() => DataType::Int64,
+                DataType::Utf8View => DataType::Utf8,
                 data_type => data_type.clone(),
             };
             Field::new(name, data_type, true)

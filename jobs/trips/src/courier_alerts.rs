@@ -23,7 +23,7 @@ use arrow::array::{Array, AsArray, Float64Array, Int32Array, Int64Array, RecordB
 use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use arrow::error::ArrowError;
 
-use crate::assignments::Assignments;
+use crate::carriers::{Carrier, Carriers};
 use crate::clean::GAP_US;
 use crate::columns::{column, texts, times};
 use crate::metric::{Place, geodesic_m};
@@ -87,15 +87,6 @@ struct Said {
     known_us: i64,
 }
 
-/// Row of the assignment that says which phone is beside a swipe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carrier {
-    /// By the reader.
-    OfReader(usize),
-    /// By the courier whom the payment names: nobody carries the reader.
-    OfCourier(usize),
-}
-
 /// Fixes of a phone by their place in the log.
 type Track = BTreeMap<(i32, i64), Sighting>;
 
@@ -119,8 +110,7 @@ pub struct CourierAlerts<'a> {
     payment_id: StringArray,
     at: TimestampMicrosecondArray,
     places: [Float64Array; 2],
-    by_reader: Assignments,
-    by_courier: Assignments,
+    assigned: Carriers,
     carriers: Vec<Option<Carrier>>,
     /// Times of swipes beside each phone, in order.
     moments: HashMap<String, Vec<i64>>,
@@ -143,18 +133,18 @@ impl<'a> CourierAlerts<'a> {
             payment_id: texts(&batches, "payment_id")?,
             at: times(&batches, "event_time")?,
             places: [degrees("lat")?, degrees("lon")?],
-            by_reader: Assignments::by("reader_id", assignments)?,
-            by_courier: Assignments::by("courier_id", assignments)?,
+            assigned: Carriers::read(assignments)?,
             carriers: Vec::new(),
             moments: HashMap::new(),
             tracks: HashMap::new(),
             batches,
         };
         let (readers, couriers) = (texts(&work.batches, "reader_id")?, texts(&work.batches, "courier_id")?);
-        work.carriers = (0..work.at.len()).map(|swipe| work.carrier_of(swipe, &readers, &couriers)).collect();
+        let beside = readers.iter().zip(&couriers).zip(work.at.values());
+        work.carriers = beside.map(|((reader, courier), at_us)| work.assigned.find(reader, courier, *at_us)).collect();
         for (swipe, carrier) in work.carriers.iter().enumerate() {
             let Some(carrier) = *carrier else { continue };
-            let device_id = work.device(carrier).to_string();
+            let device_id = work.assigned.device(carrier).to_string();
             work.moments.entry(device_id).or_default().push(work.at.value(swipe));
         }
         work.moments.values_mut().for_each(|moments| moments.sort_unstable());
@@ -231,28 +221,6 @@ impl<'a> CourierAlerts<'a> {
         Ok((rows::batch(self, &said, sequence)?, waiting.into_iter().map(place).collect()))
     }
 
-    fn carrier_of(&self, swipe: usize, readers: &StringArray, couriers: &StringArray) -> Option<Carrier> {
-        let of = |assignments: &Assignments, ids: &StringArray| {
-            let id = ids.is_valid(swipe).then(|| ids.value(swipe))?;
-            let row = assignments.find(id, self.at.value(swipe))? as usize;
-            assignments.device_id.is_valid(row).then_some(row)
-        };
-        let by_reader = of(&self.by_reader, readers).map(Carrier::OfReader);
-        by_reader.or_else(|| of(&self.by_courier, couriers).map(Carrier::OfCourier))
-    }
-
-    fn assignment(&self, carrier: Carrier) -> (&Assignments, usize) {
-        match carrier {
-            Carrier::OfReader(row) => (&self.by_reader, row),
-            Carrier::OfCourier(row) => (&self.by_courier, row),
-        }
-    }
-
-    fn device(&self, carrier: Carrier) -> &str {
-        let (assignments, row) = self.assignment(carrier);
-        assignments.device_id.value(row)
-    }
-
     fn place(&self, swipe: usize) -> Place {
         let [lat, lon] = &self.places;
         Place { lat: lat.value(swipe), lon: lon.value(swipe) }
@@ -261,7 +229,7 @@ impl<'a> CourierAlerts<'a> {
     fn judge(&self, swipe: usize, carrier: Carrier) -> Judged {
         let (at_us, has_alerted) = (self.at.value(swipe), swipe >= self.new_count);
         let known_us = at_us.saturating_add(KNOWN_US);
-        let track = self.tracks.get(self.device(carrier));
+        let track = self.tracks.get(self.assigned.device(carrier));
         let near = |time_us: i64| (at_us - TRACK_US[0]..=at_us + TRACK_US[1]).contains(&time_us);
         let fixes = track.into_iter().flatten().filter(|(_, fix)| near(fix.time_us));
         let is_known = |fix: &Sighting| fix.received_us.is_some_and(|received_us| received_us <= known_us);

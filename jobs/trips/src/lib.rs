@@ -26,6 +26,7 @@ pub mod zones;
 
 mod assignments;
 mod between;
+mod carriers;
 mod clean;
 mod columns;
 mod device;

@@ -23,7 +23,7 @@ use arrow::array::{Array, AsArray, Int32Array, RecordBatch, StringArray, Timesta
 use arrow::datatypes::{DataType, Int32Type};
 use arrow::error::ArrowError;
 
-use crate::assignments::Assignments;
+use crate::carriers::{Carrier, Carriers};
 use crate::columns::{column, ordered, texts, times};
 use crate::metric::geodesic_m;
 use crate::units::{DAY_US, MINUTE_US, seconds};
@@ -96,15 +96,6 @@ impl PlaceKind {
     }
 }
 
-/// Row of the assignment that says which phone is beside a payment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carrier {
-    /// By the reader.
-    OfReader(usize),
-    /// By the courier whom the payment names: nobody carries the reader.
-    OfCourier(usize),
-}
-
 /// The courier whom a payment names, where another one carries the reader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct OtherCourier {
@@ -146,8 +137,7 @@ pub struct PaymentPlaces<'a> {
     reader_id: StringArray,
     courier_id: StringArray,
     at: TimestampMicrosecondArray,
-    by_reader: Assignments,
-    by_courier: Assignments,
+    assigned: Carriers,
     stops: Timeline,
     stop_places: Places,
     trips: Timeline,
@@ -166,8 +156,7 @@ impl<'a> PaymentPlaces<'a> {
             reader_id: texts(inputs.payments, "reader_id")?,
             courier_id: texts(inputs.payments, "courier_id")?,
             at: times(inputs.payments, "event_time")?,
-            by_reader: Assignments::by("reader_id", inputs.assignments)?,
-            by_courier: Assignments::by("courier_id", inputs.assignments)?,
+            assigned: Carriers::read(inputs.assignments)?,
             stops: Timeline::read("stop_id", inputs.stops)?,
             stop_places: Places::read(inputs.stops)?,
             trips: Timeline::read("trip_id", inputs.trips)?,
@@ -177,7 +166,7 @@ impl<'a> PaymentPlaces<'a> {
         };
         work.judged = work.judge(&Settled::read(&inputs, &work.trips)?, &Written::read(inputs.written)?)?;
         let moments = work.judged.iter().flat_map(|judged| {
-            let own = (!judged.basis.is_at_stop).then(|| work.device(judged.carrier));
+            let own = (!judged.basis.is_at_stop).then(|| work.assigned.device(judged.carrier));
             let other = judged.other_courier.as_ref().and_then(|other| other.device_id.as_deref());
             own.into_iter().chain(other).map(|device_id| (device_id, work.at.value(judged.payment)))
         });
@@ -212,8 +201,10 @@ impl<'a> PaymentPlaces<'a> {
         let mut judged = Vec::new();
         let order = ordered(vec![Arc::new(self.at.clone()), Arc::new(self.payment_id.clone())])?;
         for payment in order.values().iter().map(|row| *row as usize) {
-            let Some(carrier) = self.carrier(payment) else { continue };
-            let (device_id, at_us) = (self.device(carrier), self.at.value(payment));
+            let at_us = self.at.value(payment);
+            let (reader, courier) = (present(&self.reader_id, payment), present(&self.courier_id, payment));
+            let Some(carrier) = self.assigned.find(reader, courier, at_us) else { continue };
+            let device_id = self.assigned.device(carrier);
             if !settled.is_settled(device_id, at_us) {
                 continue;
             }
@@ -229,34 +220,13 @@ impl<'a> PaymentPlaces<'a> {
         Ok(judged)
     }
 
-    /// Whose phone tells the place; nobody's at a counter.
-    fn carrier(&self, payment: usize) -> Option<Carrier> {
-        let of = |assignments: &Assignments, ids: &StringArray| {
-            let row = assignments.find(present(ids, payment)?, self.at.value(payment))? as usize;
-            assignments.device_id.is_valid(row).then_some(row)
-        };
-        let by_reader = of(&self.by_reader, &self.reader_id).map(Carrier::OfReader);
-        by_reader.or_else(|| of(&self.by_courier, &self.courier_id).map(Carrier::OfCourier))
-    }
-
-    fn assignment(&self, carrier: Carrier) -> (&Assignments, usize) {
-        match carrier {
-            Carrier::OfReader(row) => (&self.by_reader, row),
-            Carrier::OfCourier(row) => (&self.by_courier, row),
-        }
-    }
-
-    fn device(&self, carrier: Carrier) -> &str {
-        let (assignments, row) = self.assignment(carrier);
-        assignments.device_id.value(row)
-    }
-
     fn other_courier(&self, payment: usize, carrier: Carrier) -> Option<OtherCourier> {
-        let (assignments, row) = self.assignment(carrier);
+        let (assignments, row) = self.assigned.assignment(carrier);
         let named = present(&self.courier_id, payment).filter(|named| *named != assignments.courier_id.value(row))?;
-        let own = self.by_courier.find(named, self.at.value(payment));
-        let device_id = own.and_then(|own| present(&self.by_courier.device_id, own as usize));
-        (device_id != Some(self.device(carrier))).then(|| OtherCourier { device_id: device_id.map(str::to_string) })
+        let own = self.assigned.by_courier.find(named, self.at.value(payment));
+        let device_id = own.and_then(|own| present(&self.assigned.by_courier.device_id, own as usize));
+        (device_id != Some(self.assigned.device(carrier)))
+            .then(|| OtherCourier { device_id: device_id.map(str::to_string) })
     }
 
     /// What covers a moment on a phone's track, and the stop beside it.
@@ -279,7 +249,7 @@ impl<'a> PaymentPlaces<'a> {
     }
 
     fn said(&self, judged: &Judged) -> Said {
-        let (device_id, at_us) = (self.device(judged.carrier), self.at.value(judged.payment));
+        let (device_id, at_us) = (self.assigned.device(judged.carrier), self.at.value(judged.payment));
         let Basis { stop, is_at_stop, trip } = judged.basis;
         let stop_place = stop.map(|stop| self.stop_places.get(stop.row));
         let sighted = match stop_place.filter(|_| is_at_stop) {

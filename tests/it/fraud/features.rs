@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::TempDir;
 
-use crate::support::{text, till};
+use crate::support::{one_day, query, text, till};
 
 /// Fails if a decimal loses a digit, a name is not brought to the one way of writing it, or formats say different things.
 #[test]
@@ -33,4 +33,41 @@ fn a_file_of_ones_own_has_features_too() {
     let ended = till(&[&arguments[..], &more].concat()).with_exit(1);
     let said = ended.stderr.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
     assert!(said.contains("row 4 of a batch: more than 2 digits follow the point"), "{ended}");
+}
+
+/// Fails if windows by a key of neither side, or about the answer, cannot be had of a lake, or not what SQL says of them.
+#[test]
+fn a_lake_has_windows_by_keys_that_no_unit_has() {
+    let lake = one_day().lake();
+    let folder = TempDir::new().unwrap();
+    let (windows, out) = (folder.path().join("windows.txt"), folder.path().join("couriers.csv"));
+    let text_of = "window refused_1h = count by courier_id where reason != 'approved' over 1h\n\
+        window paid_1h = sum(amount_minor) by courier_id where reason = 'approved' over 1h\n";
+    fs::write(&windows, text_of).unwrap();
+    let swipes = "SELECT d.event_time, d.courier_id, d.reason, d.amount_minor, d.payment_id FROM decisions d \
+        WHERE d.kind = 'authorization' AND NOT d.repeat AND d.courier_id IS NOT NULL AND d.payment_id IS NOT NULL";
+    let asked = format!("{swipes} ORDER BY d.event_time, d.payment_id");
+    let command = ["fraud", "features", "--sql", &asked, "--lake", text(&lake), "--windows", text(&windows)];
+    let said = till(&[&command[..], &["--out", text(&out), "--json"]].concat()).with_exit(0).json();
+    let newest = query(&lake, &format!("SELECT max(event_time) AS newest FROM ({swipes}) d"));
+    assert_eq!(said["newest"].as_str().unwrap()[..19], newest[0]["newest"].as_str().unwrap()[..19]);
+    let twin = format!(
+        "SELECT a.payment_id, count(b.payment_id) FILTER (WHERE b.reason <> 'approved') AS refused, \
+         coalesce(sum(b.amount_minor) FILTER (WHERE b.reason = 'approved'), 0) AS paid \
+         FROM ({swipes}) a LEFT JOIN ({swipes}) b ON b.courier_id = a.courier_id \
+             AND b.event_time > a.event_time - INTERVAL '1 hour' \
+             AND (b.event_time < a.event_time OR (b.event_time = a.event_time AND b.payment_id < a.payment_id)) \
+         GROUP BY a.payment_id"
+    );
+    let mut expected: Vec<String> = query(&lake, &twin)
+        .iter()
+        .map(|row| format!("{},{},{}", row["payment_id"].as_str().unwrap(), row["refused"], row["paid"]))
+        .collect();
+    let written = fs::read_to_string(&out).unwrap();
+    let mut found: Vec<String> =
+        written.lines().skip(1).map(|line| line.splitn(5, ',').nth(4).unwrap().to_string()).collect();
+    expected.sort_unstable();
+    found.sort_unstable();
+    assert!(expected.len() > 100 && expected.iter().any(|row| !row.contains(",0,")), "{} rows", expected.len());
+    assert_eq!(found, expected);
 }

@@ -206,7 +206,7 @@ fn with_answers(errors: Vec<ParseError>) -> Vec<ParseError> {
         };
         let message = format!(
             "a window cannot filter on the answer ({field}): the merchant's side never sees it and the card's side \
-             keeps windows before it answers; compute it over the tables with `till fraud features`, delayed by what \
+             keeps windows before it answers; compute it over the tables with `till fraud features --sql`, delayed by what \
              the answer takes"
         );
         ParseError { message, nearest: None, ..error }
@@ -266,7 +266,7 @@ fn sides(windows: Vec<Definition>, payment: &Fields) -> Result<(WindowSet, Windo
             let key = window.key.join(", ");
             problems.push(Problem::new("windows", format!(
                 "window {}: a key of {key} lies in many partitions, so nothing can be kept for it as payments come; add \
-                 token, merchant_id or reader_id to it, or compute it over the tables with `till fraud features`",
+                 token, merchant_id or reader_id to it, or compute it over the tables with `till fraud features --sql`, which is as late as you run it",
                 window.name
             )));
         }

@@ -194,6 +194,9 @@ impl Reader<'_> {
     fn filter(&mut self) -> Result<Expression, Vec<ParseError>> {
         let start = self.parser.peek_span().start;
         self.parser.expression().map_err(|error| vec![error])?;
+        if matches!(self.parser.peek(), Token::Wrong(_)) {
+            return Err(vec![self.parser.trailing()]);
+        }
         let end = self.parser.end();
         let moved = |error: ParseError| ParseError { span: start + error.span.start..start + error.span.end, ..error };
         let condition = Expression::parse(&self.text[start..end], self.fields, &Lists::default())
@@ -316,7 +319,8 @@ mod tests {
             window h = count by token over 800d\n\
             window token = count by token over 1d\n\
             window i = count by token where amount_minr > 5 over 1d\n\
-            window j = count by token over 1d\nwindow j = count by token over 2d\nwindw";
+            window j = count by token over 1d\nwindow j = count by token over 2d\n\
+            window k = count by token where token <> 'a' over 1d\nwindw";
         let wrong = wrong(text);
         let starts = [
             "line 1: there is no function cuont; did you mean `count`?",
@@ -330,7 +334,8 @@ mod tests {
             "line 9: token is the name of a field",
             "line 10: there is no field amount_minr; did you mean `amount_minor`?",
             "line 12: there is another window j",
-            "line 13: `window` should stand here; did you mean `window`?",
+            "line 13: unequal is written `!=`",
+            "line 14: `window` should stand here; did you mean `window`?",
         ];
         assert_eq!(wrong.len(), starts.len(), "{wrong:#?}");
         for (found, start) in wrong.iter().zip(starts) {

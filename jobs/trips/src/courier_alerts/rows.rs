@@ -75,7 +75,7 @@ pub(super) fn batch(work: &CourierAlerts<'_>, said: &[Said], sequence: i64) -> R
         Arc::new(said.iter().map(value).collect::<Float64Array>())
     };
     let assigned = |said: &Said, value: &dyn Fn(&Assignments) -> &StringArray| {
-        let (assignments, row) = work.assignment(said.carrier);
+        let (assignments, row) = work.assigned.assignment(said.carrier);
         present(value(assignments), row).map(str::to_string)
     };
     let phone = |value: &dyn Fn(&Phone) -> f64| number(&|said| said.phone.as_ref().map(value));
@@ -114,7 +114,7 @@ fn sentences(work: &CourierAlerts<'_>, said: &[Said]) -> Result<Vec<String>, Arr
     let (merchants, readers, currencies) = (of("merchant_id")?, of("reader_id")?, of("currency")?);
     let amounts = column(&work.batches, "amount_minor", &DataType::Int64)?.as_primitive::<Int64Type>().clone();
     let sentence = |said: &Said| {
-        let (assignments, row) = work.assignment(said.carrier);
+        let (assignments, row) = work.assigned.assignment(said.carrier);
         let currency = present(&currencies, said.swipe).and_then(Currency::from_code);
         let paid = currency.filter(|_| amounts.is_valid(said.swipe));
         let told = Told {

@@ -28,7 +28,7 @@ pub(super) fn batch(work: &PaymentPlaces<'_>) -> Result<RecordBatch, ArrowError>
     let of_carrier = |value: &dyn Fn(&crate::assignments::Assignments) -> &StringArray| -> ArrayRef {
         let mut builder = StringBuilder::new();
         for judged in &work.judged {
-            let (assignments, row) = work.assignment(judged.carrier);
+            let (assignments, row) = work.assigned.assignment(judged.carrier);
             builder.append_option(present(value(assignments), row));
         }
         Arc::new(builder.finish())
@@ -43,7 +43,7 @@ pub(super) fn batch(work: &PaymentPlaces<'_>) -> Result<RecordBatch, ArrowError>
         Ok(match field.name().as_str() {
             "revision" => revisions(&|judged| Some(judged.revision)),
             "courier_id" => of_judged(&|judged| {
-                let (assignments, row) = work.assignment(judged.carrier);
+                let (assignments, row) = work.assigned.assignment(judged.carrier);
                 let named = present(&work.courier_id, judged.payment);
                 Some(named.unwrap_or_else(|| assignments.courier_id.value(row)).to_string())
             }),
