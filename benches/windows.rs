@@ -4,7 +4,8 @@
 //! for less), the windows its own: count and mean amount of a customer in 1, 7 and 30 days with the payment itself, count
 //! and share of frauds of a terminal in as many days, a week late. The baseline of the same run is what a program would
 //! do that keeps a list of payments for each key and adds up what lies in the window. Then each payment is timed by
-//! itself, with windows of one day and of 90. One core; nothing is asserted about time.
+//! itself, with windows of one day and of 90. Everything runs three times, in turn, and the best of each counts, since
+//! other work on the machine only ever adds. One core; nothing is asserted about time.
 
 use std::collections::{HashMap, VecDeque};
 use std::hint::black_box;
@@ -18,6 +19,10 @@ use simulator::handbook::{Handbook, HandbookPlan};
 const DAY_US: i64 = 24 * 3600 * 1_000_000;
 const SPANS_DAYS: [i64; 3] = [1, 7, 30];
 const DELAY_DAYS: i64 = 7;
+/// How often each part runs.
+const ROUNDS: usize = 3;
+/// Lengths of which single payments are timed.
+const TIMED_DAYS: [i64; 2] = [1, 90];
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -29,11 +34,17 @@ fn main() -> Result<(), Failure> {
     let payments: usize = batches.iter().map(RecordBatch::num_rows).sum();
     println!("{payments} payments of {days} days, 12 windows, one core\n");
 
-    let (plain, plain_check) = timed(|| plain(&batches));
+    let (mut plain, mut ours) = (Duration::MAX, Duration::MAX);
     let mut windows = Windows::new(set(handbook_windows()))?;
-    let (ours, check) = timed(|| summed(&mut windows, &batches));
-    if check? != plain_check {
-        return Err("the two ways do not agree".into());
+    for _ in 0..ROUNDS {
+        let (took, plain_check) = timed(|| self::plain(&batches));
+        plain = plain.min(took);
+        windows = Windows::new(set(handbook_windows()))?;
+        let (took, check) = timed(|| summed(&mut windows, &batches));
+        ours = ours.min(took);
+        if check? != plain_check {
+            return Err("the two ways do not agree".into());
+        }
     }
     println!("| | payments a second | ratio |\n|---|---:|---:|");
     for (name, took) in [("list of payments, added up", plain), ("windows", ours)] {
@@ -43,14 +54,22 @@ fn main() -> Result<(), Failure> {
     let bytes = windows.save()?.len();
     let entries = windows.entries();
     println!("\nat the end {entries} entries are kept, {:.1} bytes each as saved\n", bytes as f64 / entries as f64);
+    drop(windows);
 
-    println!("| windows of | p50 | p99 | p99.9 |\n|---|---:|---:|---:|");
-    for span_days in [1, 90] {
-        let windows = SPANS_DAYS.map(|_| span_days).into_iter().enumerate();
-        let windows = windows.flat_map(|(number, days)| of_span(&format!("{number}"), days));
-        let [p50, p99, p999] = latencies(set(windows.collect()), &batches)?;
-        println!("| {span_days} days | {p50} ns | {p99} ns | {p999} ns |");
+    let mut best = [[u128::MAX; 3]; TIMED_DAYS.len()];
+    for _ in 0..ROUNDS {
+        for (days, best) in TIMED_DAYS.into_iter().zip(&mut best) {
+            let windows = (0..SPANS_DAYS.len()).flat_map(|number| of_span(&number.to_string(), days));
+            let took = latencies(set(windows.collect()), &batches)?;
+            best.iter_mut().zip(took).for_each(|(best, took)| *best = took.min(*best));
+        }
     }
+    println!("| windows of | p50 | p99 | p99.9 |\n|---|---:|---:|---:|");
+    for (days, [p50, p99, p999]) in TIMED_DAYS.into_iter().zip(best) {
+        println!("| {days} days | {p50} ns | {p99} ns | {p999} ns |");
+    }
+    let [p50, p99, p999] = [0, 1, 2].map(|part| best[1][part] as f64 / best[0][part] as f64);
+    println!("| ratio | {p50:.2} | {p99:.2} | {p999:.2} |");
     Ok(())
 }
 

@@ -7,9 +7,10 @@
 //! about past payments and [`quality`] what those in force are worth; [`evaluate`] trains and judges models on a file of
 //! transactions. [`live`] puts them together for payments as they come, and [`alert_groups`] what alerted.
 //!
-//! It may depend on `schemas`, on Arrow, on hashes, on `jiff` for times in lists, on `strsim` for names, on `geo` for
-//! distances, on `forust-ml` for growing trees, on Polars for the frames of [`evaluate`] and on `serde_json` for what it
-//! says about a model. It refuses clocks, files, network and randomness: same log, same values, whatever the batch borders.
+//! It may depend on `schemas`, on Arrow, on hashes, on `hashbrown` for the keys of windows, on `jiff` for times in lists,
+//! on `strsim` for names, on `geo` for distances, on `forust-ml` for growing trees, on Polars for the frames of
+//! [`evaluate`] and on `serde_json` for what it says about a model. It refuses clocks, files, network and randomness: same
+//! log, same values, whatever the batch borders.
 
 pub mod alert_groups;
 pub mod backtest;

@@ -23,9 +23,12 @@
 
 mod definitions;
 mod entries;
+mod groups;
+mod key;
 mod keys;
 mod labelled;
 mod operator;
+mod output;
 mod payments;
 mod saved;
 

@@ -5,8 +5,9 @@
 //! payment that passes under its other label alone *waits*, outside the windows.
 
 use super::entries::{ENTRIES_MAX, Entries};
-use super::keys::{Key, Keys};
-use super::operator::Group;
+use super::groups::Group;
+use super::key::Key;
+use super::keys::Keys;
 use super::payments::{Cell, Payments};
 
 /// The field that is what was said of a payment: whether it is fraud.
@@ -74,7 +75,7 @@ impl Position {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
     /// Place of its key.
-    pub(super) key: usize,
+    pub(super) key: u32,
     pub(super) at_us: i64,
     pub(super) position: Position,
 }
@@ -202,7 +203,7 @@ impl Keys {
                 let position = Position(values.last().copied().flatten().unwrap_or_default());
                 (
                     first.zip(rest).map(|(first, rest)| Label::payment(first, rest)),
-                    Known { key: place, at_us, position },
+                    Known { key: place as u32, at_us, position },
                 )
             }));
         }

@@ -1,19 +1,30 @@
 //! The fold over payments: each reads its values of the windows, and is entered.
+//!
+//! What it costs is memory that is not in the cache: a payment reads a few lines of each of its keys. So rows are taken by
+//! blocks, and a block by kinds of key: first all its keys are found, then what the windows will read is touched, so that
+//! many reads wait for memory at once, and only then the payments are entered one after the other.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hint::black_box;
+use std::ops::Range as Rows;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions};
+use arrow::array::{RecordBatch, RecordBatchOptions};
 
 use super::entries::{Entries, Range, VALUE_MAX};
-use super::keys::{Key, Keys, uncount};
-use super::labelled::{Answers, Known, LABEL, Label, Labelled, PAYMENT_ID, Position};
+use super::groups::{Group, Window, place_of};
+use super::key::Key;
+use super::keys::Keys;
+use super::labelled::{Answers, Known, LABEL, Label, Position};
+use super::output::Column;
 use super::payments::{Cell, Payments};
-use super::{Definition, Function, WindowError, WindowSet};
+use super::{Function, WindowError, WindowSet};
 use crate::expression::Expression;
 
 /// Payments after which keys of which nothing is left are looked for.
 const SWEEP_EVERY: u64 = 1 << 16;
+/// Rows of a block: few enough that what they touch is still there when they are entered.
+const BLOCK_ROWS: usize = 32;
 
 /// A value of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,123 +33,6 @@ pub enum Value {
     Integer(i64),
     /// A quotient, or a root.
     Number(f64),
-}
-
-/// A field of a payment that is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Source {
-    /// Place among the set's fields.
-    pub(super) field: usize,
-    /// Whether it is added up, so that large values are none.
-    pub(super) is_summed: bool,
-    pub(super) with_squares: bool,
-}
-
-/// A time before a payment that windows of a group share.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span {
-    length_us: i64,
-    delay_us: i64,
-    includes_current: bool,
-}
-
-/// A column of which different values are counted over a span.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) span: usize,
-    pub(super) column: usize,
-}
-
-/// A window, with places of what it is about in its group.
-pub(super) struct Window {
-    function: Function,
-    /// Place among the set's windows.
-    place: usize,
-    span: usize,
-    column: usize,
-    /// Place among the group's counts of different values.
-    count: usize,
-}
-
-impl Span {
-    /// When the span of a payment begins, exclusive, and ends.
-    fn of_payment(self, at_us: i64) -> (i64, i64) {
-        let end_us = at_us.saturating_sub(self.delay_us);
-        (end_us.saturating_sub(self.length_us), end_us)
-    }
-}
-
-/// Windows of the same payments by the same key.
-pub(super) struct Group {
-    pub(super) filter: Option<Expression>,
-    /// Places of the key's fields among the set's.
-    pub(super) key_fields: Vec<usize>,
-    pub(super) sources: Vec<Source>,
-    pub(super) spans: Vec<Span>,
-    pub(super) counts: Vec<Count>,
-    windows: Vec<Window>,
-    /// Where labels of its payments follow.
-    pub(super) labelled: Option<Labelled>,
-    /// Longest length with its delay, and lateness, microseconds: older entries have left every window.
-    pub(super) reach_us: i64,
-}
-
-impl Group {
-    /// Adds a window; `fields` are those of the whole set.
-    fn add(&mut self, place: usize, definition: &Definition, lateness_us: i64, fields: &mut Vec<String>) {
-        let Definition { function, length_us, delay_us, includes_current, .. } = definition;
-        let span = Span { length_us: *length_us, delay_us: *delay_us, includes_current: *includes_current };
-        let span = found_or_added(span, &mut self.spans);
-        let column = function.field().map_or(0, |field| {
-            let (is_summed, with_squares) = match function {
-                Function::Sum(_) | Function::Mean(_) => (true, false),
-                Function::Stddev(_) => (true, true),
-                _ => (false, false),
-            };
-            // A label is small: one column of it serves all functions.
-            let is_summed = is_summed && !(self.labelled.is_some() && field == LABEL);
-            self.source(Source { field: place_of(field, fields), is_summed, with_squares })
-        });
-        let counts_different = matches!(function, Function::Distinct(_));
-        let count = if counts_different { found_or_added(Count { span, column }, &mut self.counts) } else { 0 };
-        self.reach_us = self.reach_us.max(length_us + delay_us + lateness_us);
-        self.windows.push(Window { function: function.clone(), place, span, column, count });
-    }
-
-    /// Place of a source among the group's.
-    fn source(&mut self, wanted: Source) -> usize {
-        let same = |other: &Source| (other.field, other.is_summed) == (wanted.field, wanted.is_summed);
-        match self.sources.iter().position(same) {
-            Some(found) => {
-                self.sources[found].with_squares |= wanted.with_squares;
-                found
-            }
-            None => {
-                self.sources.push(wanted);
-                self.sources.len() - 1
-            }
-        }
-    }
-
-    /// Keeps what labels need.
-    fn follow_labels(&mut self, fields: &mut Vec<String>) {
-        let mut column =
-            |name| self.source(Source { field: place_of(name, fields), is_summed: false, with_squares: false });
-        self.labelled = Some(Labelled { label: column(LABEL), payment: PAYMENT_ID.map(column) });
-    }
-
-    /// Entries of a key of which nothing was read.
-    pub(super) fn entries(&self) -> Entries {
-        let with_squares = self.sources.iter().map(|source| source.with_squares);
-        Entries::new(with_squares.chain(self.labelled.map(|_| false)))
-    }
-}
-
-fn found_or_added<T: PartialEq>(wanted: T, among: &mut Vec<T>) -> usize {
-    among.iter().position(|other| *other == wanted).unwrap_or_else(|| {
-        among.push(wanted);
-        among.len() - 1
-    })
 }
 
 /// Windows over a log.
@@ -152,6 +46,8 @@ pub struct Windows {
     pub(super) newest_us: i64,
     /// Payments that were read.
     pub(super) read: u64,
+    /// Places of the keys of a block, by kind of key and row.
+    places: Vec<u32>,
 }
 
 impl Windows {
@@ -167,16 +63,8 @@ impl Windows {
             let filter_text = definition.filter.as_ref().map(Expression::to_string);
             let is_labelled = set.labels_follow && definition.speaks_of(LABEL);
             let group = by_key.entry((&definition.key, filter_text, is_labelled)).or_insert_with(|| {
-                let mut group = Group {
-                    filter: definition.filter.clone(),
-                    key_fields: definition.key.iter().map(|name| place_of(name, &mut fields)).collect(),
-                    sources: Vec::new(),
-                    spans: Vec::new(),
-                    counts: Vec::new(),
-                    windows: Vec::new(),
-                    labelled: None,
-                    reach_us: 0,
-                };
+                let key_fields = definition.key.iter().map(|name| place_of(name, &mut fields)).collect();
+                let mut group = Group::new(definition.filter.clone(), key_fields);
                 if is_labelled {
                     group.follow_labels(&mut fields);
                 }
@@ -186,7 +74,7 @@ impl Windows {
         }
         let groups: Vec<Group> = by_key.into_values().collect();
         let keys = groups.iter().map(|_| Keys::default()).collect();
-        Ok(Self { fields, groups, keys, newest_us: i64::MIN, read: 0, set })
+        Ok(Self { fields, groups, keys, newest_us: i64::MIN, read: 0, places: Vec::new(), set })
     }
 
     /// Says that payments up to a moment were not seen: windows that begin before it are missing.
@@ -237,16 +125,18 @@ impl Windows {
     pub fn process_labelled(&mut self, rows: &RecordBatch, labels: &[Label]) -> Result<RecordBatch, WindowError> {
         let payments = self.bind(rows)?;
         let length = rows.num_rows();
-        let mut builders: Vec<Builder> = self.set.windows.iter().map(|window| Builder::of(window, length)).collect();
-        let mut values = vec![None; self.set.windows.len()];
+        let mut columns: Vec<Column> = self.set.windows.iter().map(|window| Column::of(window, length)).collect();
         let mut labels = labels.iter().peekable();
-        for row in 0..length {
+        let mut row = 0;
+        while row < length {
             std::iter::from_fn(|| labels.next_if(|label| label.before <= row)).for_each(|label| self.relabel(label));
-            self.enter(&payments, row, &mut values);
-            builders.iter_mut().zip(&values).for_each(|(builder, value)| builder.append(*value));
+            let labelled = labels.peek().map_or(length, |label| label.before);
+            let end = self.until_sweep(&payments, row..length.min(labelled).min(row + BLOCK_ROWS));
+            self.enter_block(&payments, row..end, |row, place, value| columns[place].set(row, value));
+            row = end;
         }
         labels.for_each(|label| self.relabel(label));
-        let columns = builders.into_iter().map(Builder::finish).collect();
+        let columns = columns.into_iter().map(Column::finish).collect();
         let options = RecordBatchOptions::new().with_row_count(Some(length));
         RecordBatch::try_new_with_options(Arc::new(self.set.schema()), columns, &options)
             .map_err(|error| WindowError::Column { name: "of windows".to_string(), problem: error.to_string() })
@@ -262,32 +152,53 @@ impl Windows {
     /// after the other. `values` has a place for each window.
     pub fn enter(&mut self, payments: &Payments, row: usize, values: &mut [Option<Value>]) {
         values.fill(None);
-        let Some(at_us) = payments.time_us(row) else { return };
-        self.read += 1;
-        self.newest_us = self.newest_us.max(at_us);
+        self.enter_block(payments, row..row + 1, |_, place, value| values[place] = Some(value));
+    }
+
+    /// The end of these rows, or where keys are to be swept before.
+    fn until_sweep(&self, payments: &Payments, rows: Rows<usize>) -> usize {
+        let left = SWEEP_EVERY - self.read % SWEEP_EVERY;
+        if left >= rows.len() as u64 {
+            return rows.end;
+        }
+        let mut read = rows.clone().filter(|row| payments.time_us(*row).is_some());
+        read.nth(left as usize - 1).map_or(rows.end, |row| row + 1)
+    }
+
+    /// Enters a few payments, no label and no sweep between them. `put` gets each value that is there, with its row and the
+    /// place of its window.
+    fn enter_block(&mut self, payments: &Payments, rows: Rows<usize>, mut put: impl FnMut(usize, usize, Value)) {
+        let timed = || rows.clone().filter_map(|row| Some((row, payments.time_us(row)?)));
+        self.places.clear();
+        for (group, keys) in self.groups.iter().zip(&mut self.keys) {
+            keys.of_payments(group, payments, timed(), self.set.keys_max, &mut self.places);
+        }
+        let count = timed().count();
+        for (number, keys) in self.keys.iter().enumerate() {
+            let places = &self.places[number * count..(number + 1) * count];
+            black_box(places.iter().fold(0, |all, place| all ^ keys.touch(*place)));
+        }
         for (number, (group, keys)) in self.groups.iter().zip(&mut self.keys).enumerate() {
-            let Some(place) = keys.of_payment(group, payments, row, at_us, self.set.keys_max) else { continue };
-            let Some(key) = keys.at(place) else { continue };
-            let answers = payments.passes(number, row);
-            let position = Position::new(self.read, answers);
-            step(group, key, &Payment { payments, row, at_us, answers, position }, self.set.lateness_us, values);
-            if let Some(labelled) = group.labelled.filter(|_| answers.any()) {
-                keys.note(payments.identity(row, group, labelled), Known { key: place, at_us, position });
+            let places = &self.places[number * count..(number + 1) * count];
+            for ((read, place), (row, at_us)) in (self.read + 1..).zip(places).zip(timed()) {
+                let Some(key) = keys.at(*place) else { continue };
+                let answers = payments.passes(number, row);
+                let position = Position::new(read, answers);
+                let payment = Payment { payments, row, at_us, answers, position };
+                step(group, key, &payment, self.set.lateness_us, &mut |place, value| put(row, place, value));
+                if let Some(labelled) = group.labelled.filter(|_| answers.any()) {
+                    keys.note(payments.identity(row, group, labelled), Known { key: *place, at_us, position });
+                }
             }
         }
-        if self.read.is_multiple_of(SWEEP_EVERY) {
+        self.read += count as u64;
+        self.newest_us = timed().map(|(_, at_us)| at_us).fold(self.newest_us, i64::max);
+        if count > 0 && self.read.is_multiple_of(SWEEP_EVERY) {
             for (group, keys) in self.groups.iter().zip(&mut self.keys) {
                 keys.sweep(group, self.newest_us.saturating_sub(group.reach_us));
             }
         }
     }
-}
-
-fn place_of(name: &str, fields: &mut Vec<String>) -> usize {
-    fields.iter().position(|field| field == name).unwrap_or_else(|| {
-        fields.push(name.to_string());
-        fields.len() - 1
-    })
 }
 
 /// One payment of a batch.
@@ -301,42 +212,31 @@ struct Payment<'a> {
 }
 
 /// Values of a payment by one key, and its entry there.
-fn step(group: &Group, key: &mut Key, payment: &Payment<'_>, lateness_us: i64, values: &mut [Option<Value>]) {
-    let Payment { payments, row, at_us, answers, position } = *payment;
+fn step(group: &Group, key: &mut Key, payment: &Payment<'_>, lateness_us: i64, put: &mut impl FnMut(usize, Value)) {
+    let Payment { at_us, answers, .. } = *payment;
     let is_in_order = at_us >= key.newest_us;
     let is_late = at_us < key.newest_us.saturating_sub(lateness_us);
-    let mut read = |key: &mut Key, includes_current: bool| {
-        for (number, span) in group.spans.iter().enumerate() {
-            if is_in_order && span.includes_current == includes_current {
-                advance(group, key, number, at_us);
-            }
+    if is_in_order {
+        key.advance(group, at_us);
+    }
+    let mut read = |key: &mut Key, include_current: bool| {
+        if is_in_order {
+            key.count(group, include_current);
         }
-        for window in &group.windows {
-            let span = group.spans[window.span];
-            let (start_us, _) = span.of_payment(at_us);
-            if span.includes_current == includes_current && !is_late && key.capped_us <= start_us {
-                let range = if is_in_order { key.ranges[window.span] } else { range_at(&key.entries, span, at_us) };
-                values[window.place] = value(key, window, range, at_us, is_in_order);
+        for window in group.windows(include_current) {
+            if is_late || key.capped_us > window.span.start_us(group, at_us) {
+                continue;
+            }
+            let range =
+                if is_in_order { window.span.of_newest(key) } else { window.span.of_any(group, &key.entries, at_us) };
+            if let Some(value) = value(key, window, range, at_us, is_in_order) {
+                put(window.place, value);
             }
         }
     };
     read(key, false);
     if answers.any() && at_us > key.newest_us.saturating_sub(group.reach_us) {
-        let cells = group.sources.iter().map(|source| match payments.cell(row, source.field) {
-            Cell::Number(number) if source.is_summed => Cell::Number(number.filter(|number| is_summable(*number))),
-            cell => cell,
-        });
-        let cells = cells.chain(group.labelled.map(|_| Cell::Number(Some(position.0))));
-        key.make_room(group);
-        if answers.under(false) {
-            let place = key.enter(at_us, cells);
-            if !is_in_order {
-                shift(group, key, at_us, place);
-            }
-        } else {
-            let values: Vec<Option<i64>> = key.values(cells).collect();
-            key.wait(group, at_us, &values);
-        }
+        enter(group, key, payment, is_in_order);
     }
     read(key, true);
     if is_in_order {
@@ -345,49 +245,27 @@ fn step(group: &Group, key: &mut Key, payment: &Payment<'_>, lateness_us: i64, v
     }
 }
 
+fn enter(group: &Group, key: &mut Key, payment: &Payment<'_>, is_in_order: bool) {
+    let Payment { payments, row, at_us, answers, position } = *payment;
+    let cells = group.sources.iter().map(|source| match payments.cell(row, source.field) {
+        Cell::Number(number) if source.is_summed => Cell::Number(number.filter(|number| is_summable(*number))),
+        cell => cell,
+    });
+    let cells = cells.chain(group.labelled.map(|_| Cell::Number(Some(position.0))));
+    key.make_room(group);
+    if answers.under(false) {
+        let place = key.enter(at_us, cells);
+        if !is_in_order {
+            key.shift(group, at_us, place);
+        }
+    } else {
+        let values: Vec<Option<i64>> = key.values(cells).collect();
+        key.wait(group, at_us, &values);
+    }
+}
+
 fn is_summable(number: i64) -> bool {
     number.unsigned_abs() <= VALUE_MAX.unsigned_abs()
-}
-
-/// Moves a span of a key's newest payment on to one that is not older.
-fn advance(group: &Group, key: &mut Key, number: usize, at_us: i64) {
-    let (start_us, end_us) = group.spans[number].of_payment(at_us);
-    let before = key.ranges[number];
-    let end = key.entries.advance(before.end, end_us);
-    let start = key.entries.advance(before.start, start_us).min(end);
-    for (count, counts) in group.counts.iter().zip(&mut key.distinct).filter(|(count, _)| count.span == number) {
-        for value in (before.end..end).filter_map(|place| key.entries.value(count.column, place)) {
-            *counts.entry(value).or_default() += 1;
-        }
-        let left = (before.start..start).filter_map(|place| key.entries.value(count.column, place));
-        left.for_each(|value| uncount(counts, value));
-    }
-    key.ranges[number] = Range { start, end };
-}
-
-pub(super) fn range_at(entries: &Entries, span: Span, at_us: i64) -> Range {
-    let (start_us, end_us) = span.of_payment(at_us);
-    Range { start: entries.until(start_us), end: entries.until(end_us) }
-}
-
-/// Moves the spans of a key's newest payment past an older one that was entered at this place.
-fn shift(group: &Group, key: &mut Key, at_us: i64, place: usize) {
-    for (number, span) in group.spans.iter().enumerate() {
-        let (start_us, end_us) = span.of_payment(key.newest_us);
-        if at_us > end_us {
-            continue;
-        }
-        key.ranges[number].end += 1;
-        if at_us <= start_us {
-            key.ranges[number].start += 1;
-            continue;
-        }
-        for (count, counts) in group.counts.iter().zip(&mut key.distinct).filter(|(count, _)| count.span == number) {
-            if let Some(value) = key.entries.value(count.column, place) {
-                *counts.entry(value).or_default() += 1;
-            }
-        }
-    }
 }
 
 /// Value of a window that holds these entries.
@@ -409,7 +287,7 @@ fn value(key: &mut Key, window: &Window, range: Range, at_us: i64, is_in_order: 
         Function::Max(_) => integer(entries.extremes(column, range).map(|(_, greatest)| greatest)),
         Function::Last(_) => integer(newest(0).and_then(|place| entries.value(column, place))),
         Function::Previous(_) => integer(newest(1).and_then(|place| entries.value(column, place))),
-        Function::Distinct(_) if is_in_order => count(key.distinct[window.count].len() as u64),
+        Function::Distinct(_) if is_in_order => count(key.distinct[window.count].counts.len() as u64),
         Function::Distinct(_) => {
             let values = (range.start..range.end).filter_map(|place| entries.value(column, place));
             count(values.collect::<HashSet<i64>>().len() as u64)
@@ -427,35 +305,4 @@ fn deviation(entries: &Entries, column: usize, range: Range) -> Option<Value> {
     let (present, sum) = (entries.present(column, range), i128::from(entries.sum(column, range)));
     let spread = i128::from(present) * entries.squares(column, range) - sum * sum;
     (present > 0).then(|| Value::Number((spread as f64).sqrt() / present as f64))
-}
-
-/// Builds a window's column.
-enum Builder {
-    Integers(Int64Builder),
-    Numbers(Float64Builder),
-}
-
-impl Builder {
-    fn of(window: &Definition, rows: usize) -> Self {
-        match window.function {
-            Function::Mean(_) | Function::Stddev(_) => Self::Numbers(Float64Builder::with_capacity(rows)),
-            _ => Self::Integers(Int64Builder::with_capacity(rows)),
-        }
-    }
-
-    fn append(&mut self, value: Option<Value>) {
-        match (self, value) {
-            (Self::Integers(builder), Some(Value::Integer(value))) => builder.append_value(value),
-            (Self::Numbers(builder), Some(Value::Number(value))) => builder.append_value(value),
-            (Self::Integers(builder), _) => builder.append_null(),
-            (Self::Numbers(builder), _) => builder.append_null(),
-        }
-    }
-
-    fn finish(self) -> ArrayRef {
-        match self {
-            Self::Integers(mut builder) => Arc::new(builder.finish()),
-            Self::Numbers(mut builder) => Arc::new(builder.finish()),
-        }
-    }
 }

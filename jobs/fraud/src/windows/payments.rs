@@ -1,5 +1,6 @@
 //! The payments of a batch, as windows read them.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -9,6 +10,9 @@ use arrow::datatypes::{DataType, Int64Type};
 use super::WindowError;
 use super::labelled::{Answers, LABEL};
 use crate::expression::Expression;
+
+/// Between the parts of a key of several fields: a control character that no field holds.
+const SEPARATOR: char = '\u{1f}';
 
 /// A field of one payment; `None` is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,7 @@ impl Payments {
     }
 
     /// Under which label a payment passes the filter of a group.
+    #[inline]
     pub(super) fn passes(&self, group: usize, row: usize) -> Answers {
         let passes = |filters: &[Option<BooleanArray>]| {
             u8::from(filters[group].as_ref().is_none_or(|passes| passes.is_valid(row) && passes.value(row)))
@@ -92,10 +97,29 @@ impl Payments {
         Answers(passes(&self.filters) | passes(&self.as_frauds) << 1)
     }
 
+    #[inline]
     pub(super) fn time_us(&self, row: usize) -> Option<i64> {
         self.times.is_valid(row).then(|| self.times.value(row))
     }
 
+    /// Writes the name of the key that some fields of a payment are; false where one of them is missing.
+    #[inline]
+    pub(super) fn name(&self, row: usize, fields: &[usize], name: &mut String) -> bool {
+        for (part, field) in fields.iter().enumerate() {
+            if part > 0 {
+                name.push(SEPARATOR);
+            }
+            match self.cell(row, *field) {
+                Cell::Text(Some(text)) => name.push_str(text),
+                // Writing to a string never fails.
+                Cell::Number(Some(number)) => drop(write!(name, "{number}")),
+                Cell::Text(None) | Cell::Number(None) => return false,
+            }
+        }
+        true
+    }
+
+    #[inline]
     pub(super) fn cell(&self, row: usize, place: usize) -> Cell<'_> {
         match &self.columns[place] {
             FieldColumn::Number(numbers) => Cell::Number(numbers.is_valid(row).then(|| numbers.value(row))),

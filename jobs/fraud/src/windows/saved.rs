@@ -6,8 +6,8 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::entries::ENTRIES_MAX;
-use super::keys::Key;
-use super::operator::Group;
+use super::groups::Group;
+use super::key::{Key, of_column};
 use super::{WindowError, WindowSet, Windows};
 
 /// Layout of the saved bytes, their first value. A reader refuses others.
@@ -76,8 +76,7 @@ impl Windows {
         for ((group, keys), saved) in windows.groups.iter().zip(&mut windows.keys).zip(saved.groups) {
             keys.unknown_us = saved.unknown_us;
             for key in saved.keys {
-                let name = key.name.as_str().into();
-                if !keys.add(name, restored_key(key, group)?) {
+                if !keys.add(restored_key(key, group)?) {
                     return Err(WindowError::Saved("a key is there twice".to_string()));
                 }
             }
@@ -116,7 +115,7 @@ impl Windows {
                 for (_, values) in &mut saved.entries {
                     *values = columns.iter().map(|column| values[*column]).collect();
                 }
-                keys.add(name.into(), restored_key(saved, group)?);
+                keys.add(restored_key(saved, group)?);
             }
             keys.note_all(group);
         }
@@ -150,7 +149,7 @@ fn identity(set: &WindowSet) -> Vec<String> {
     set.windows.iter().map(ToString::to_string).chain([bounds]).collect()
 }
 
-fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {
+fn saved_key(name: &[u8], key: &Key, group: &Group) -> SavedKey {
     let mut places: Vec<HashMap<i64, i64>> = vec![HashMap::new(); group.columns()];
     let mut texts: Vec<Vec<String>> = vec![Vec::new(); group.columns()];
     let names: Vec<HashMap<i64, &str>> = key
@@ -168,7 +167,7 @@ fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {
     }
     let entries = kept.into_iter().map(|(at_us, mut values)| {
         for (column, value) in values.iter_mut().enumerate() {
-            let Some((number, text)) = value.and_then(|number| Some((number, names[column].get(&number)?))) else {
+            let Some((number, text)) = value.and_then(|number| Some((number, names.get(column)?.get(&number)?))) else {
                 continue;
             };
             let place = *places[column].entry(number).or_insert_with(|| {
@@ -181,19 +180,20 @@ fn saved_key(name: &str, key: &Key, group: &Group) -> SavedKey {
         (since_us, values)
     });
     let entries = entries.collect();
-    SavedKey { name: name.to_string(), newest_us: key.newest_us, capped_us: key.capped_us, texts, entries }
+    let name = String::from_utf8_lossy(name).into_owned();
+    SavedKey { name, newest_us: key.newest_us, capped_us: key.capped_us, texts, entries }
 }
 
 fn restored_key(saved: SavedKey, group: &Group) -> Result<Key, WindowError> {
     let refuse = |problem: &str| Err(WindowError::Saved(format!("key {}: {problem}", saved.name)));
-    let mut key = Key::new(group, saved.capped_us);
+    let mut key = Key::new(&saved.name, group, saved.capped_us);
     let lists = if group.labelled.is_some() { 2 } else { 1 };
     if saved.texts.len() != group.columns() || saved.entries.len() > lists * ENTRIES_MAX {
         return refuse("it has other columns, or too many entries");
     }
-    for (texts, saved) in key.texts.iter_mut().zip(&saved.texts) {
+    for (column, saved) in saved.texts.iter().enumerate() {
         for text in saved {
-            texts.number(text);
+            of_column(&mut key.texts, column).number(text);
         }
     }
     let mut at_us = 0_i64;
