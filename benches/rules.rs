@@ -3,7 +3,8 @@
 //! The payments are those of the handbook's simulation, half a year of 5,000 customers (`--days N` for less), the features
 //! the handbook's 15. First a backtest of 20 rules over all of them, windows included, beside the same rules row by row.
 //! Then what a decision costs: windows, 200 rules and a model of 100 trees that was trained on the first days, beside rules
-//! row by row and a model whose trees are boxes. Then the model on one row. One core; nothing is asserted about time.
+//! row by row and a model whose trees are boxes. Then the model on one row, and what each feature adds to its score, beside
+//! the recursion that has no tables. One core; nothing is asserted about time.
 
 use std::fmt::Write as _;
 use std::hint::black_box;
@@ -333,6 +334,28 @@ fn single_rows(features: &FeatureSet, seen: &[RecordBatch], model: &Model) -> Re
     };
     latency("boxed trees", &|row| boxed.predict(row));
     latency("model", &|row| model.predict_row(row).unwrap_or(f64::NAN));
-    latency("model with its reasons", &|row| model.top_contributions(row, 5).map_or(f64::NAN, |top| top.len() as f64));
+    latency("what each feature adds, by recursion", &|row| {
+        model.contributions_by_recursion(row).map_or(f64::NAN, |found| found.values[0])
+    });
+    latency("what each feature adds", &|row| model.contributions(row).map_or(f64::NAN, |found| found.values[0]));
+    latency("the five that add most", &|row| model.top_contributions(row, 5).map_or(f64::NAN, |top| top.len() as f64));
+    in_columns(&rows, model)?;
+    let text = model.to_text();
+    let (took, again) = timed(|| Model::parse(&text));
+    println!("reading it: {:.1} ms, tables of {} KiB", took.as_secs_f64() * 1e3, again?.table_bytes() / 1024);
+    Ok(())
+}
+
+/// What a row costs among others of a batch.
+fn in_columns(rows: &[Vec<f64>], model: &Model) -> Result<(), Failure> {
+    let column = |place: usize| rows.iter().map(|row| row[place]).collect::<Float64Array>();
+    let columns: Vec<Float64Array> = (0..model.features().len()).map(column).collect();
+    let columns: Vec<&Float64Array> = columns.iter().collect();
+    let (scored, done) = timed(|| model.predict_columns(&columns, &mut Vec::new()));
+    done?;
+    let (explained, tops) = timed(|| model.top_contributions_columns(&columns, 5));
+    let rows = tops?.len() as f64;
+    let [scored_ns, explained_ns] = [scored, explained].map(|took| took.as_secs_f64() * 1e9 / rows);
+    println!("\nin columns: {scored_ns:.0} ns a row for the score, {explained_ns:.0} ns for the five that add most");
     Ok(())
 }

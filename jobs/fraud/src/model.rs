@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 pub use contributions::{Contribution, Contributions};
 pub use tree::{Child, Leaf, MissingType, Split, Test, Tree};
 
+use contributions::{Explainer, Limits};
 use flat::Flat;
 
 /// Longest text of a model, bytes: about 100 times a model of 100 trees with 31 leaves each, and it bounds all that a
@@ -137,6 +138,7 @@ pub struct Model {
     features: Vec<String>,
     trees: Vec<Tree>,
     flat: Flat,
+    explainer: Explainer,
     identity: String,
 }
 
@@ -170,8 +172,8 @@ impl Model {
                 return Err(ModelError::Tree { tree: index, problem });
             }
         }
-        let flat = Flat::of(&trees);
-        Ok(Self { objective, features, trees, flat, identity })
+        let (flat, explainer) = (Flat::of(&trees), Explainer::of(&trees, Limits::OURS));
+        Ok(Self { objective, features, trees, flat, explainer, identity })
     }
 
     /// The model as LightGBM's text: Python's LightGBM reads it and predicts the same bits. What predictions do not
@@ -224,16 +226,11 @@ impl Model {
     /// # Errors
     /// Fails where there are more or fewer columns than features, or where their lengths differ.
     pub fn predict_columns(&self, columns: &[&Float64Array], predictions: &mut Vec<f64>) -> Result<(), ModelError> {
-        self.check_width(columns.len())?;
-        let rows = columns.first().map_or(0, |column| column.values().len());
-        for (index, column) in columns.iter().enumerate() {
-            let found = column.values().len();
-            if found != rows {
-                return Err(ModelError::Length { column: index, expected: rows, found });
-            }
-        }
+        let rows = self.check_columns(columns)?;
         let before = predictions.len();
-        self.flat.raw_scores(columns, rows, predictions);
+        flat::blocks(columns, rows, |block| {
+            predictions.extend(block.chunks_exact(columns.len()).map(|row| self.flat.raw_score(row)));
+        });
         for prediction in &mut predictions[before..] {
             *prediction = self.objective.prediction(*prediction);
         }
@@ -246,7 +243,24 @@ impl Model {
     /// Fails where the row has another number of values than the model has features.
     pub fn contributions(&self, row: &[f64]) -> Result<Contributions, ModelError> {
         self.check_width(row.len())?;
-        Ok(contributions::of(&self.trees, &self.flat, row))
+        let mut values = vec![0.0; row.len()];
+        self.explainer.add(&self.trees, &self.flat, row, row.len(), &mut values);
+        Ok(Contributions { base: self.explainer.base, values })
+    }
+
+    /// The same worked out from the trees alone, with nothing prepared: slow, for comparison. Sums are rounded otherwise.
+    ///
+    /// # Errors
+    /// Fails where the row has another number of values than the model has features.
+    pub fn contributions_by_recursion(&self, row: &[f64]) -> Result<Contributions, ModelError> {
+        self.check_width(row.len())?;
+        let values = contributions::by_recursion(&self.trees, &self.flat, row);
+        Ok(Contributions { base: self.explainer.base, values })
+    }
+
+    /// Bytes that the model keeps to explain scores, beside its trees.
+    pub fn table_bytes(&self) -> usize {
+        self.explainer.table_bytes()
     }
 
     /// The features that add or take most, at most `limit` of them: sorted by the size of the contribution, equal ones
@@ -255,14 +269,51 @@ impl Model {
     /// # Errors
     /// Fails where the row has another number of values than the model has features.
     pub fn top_contributions(&self, row: &[f64], limit: usize) -> Result<Vec<Contribution<'_>>, ModelError> {
-        let values = self.contributions(row)?.values;
-        let named = self.features.iter().zip(values).map(|(feature, value)| Contribution { feature, value });
+        Ok(self.top(&self.contributions(row)?.values, limit))
+    }
+
+    /// [`Self::top_contributions`] for each row of these columns, as [`Self::predict_columns`] reads them; the same bits as
+    /// row by row.
+    ///
+    /// # Errors
+    /// Fails where there are more or fewer columns than features, or where their lengths differ.
+    pub fn top_contributions_columns(
+        &self,
+        columns: &[&Float64Array],
+        limit: usize,
+    ) -> Result<Vec<Vec<Contribution<'_>>>, ModelError> {
+        let (rows, width) = (self.check_columns(columns)?, columns.len());
+        let (mut tops, mut values) = (Vec::with_capacity(rows), Vec::new());
+        flat::blocks(columns, rows, |block| {
+            values.clear();
+            values.resize(block.len(), 0.0);
+            self.explainer.add(&self.trees, &self.flat, block, width, &mut values);
+            tops.extend(values.chunks_exact(width).map(|values| self.top(values, limit)));
+        });
+        Ok(tops)
+    }
+
+    fn top(&self, values: &[f64], limit: usize) -> Vec<Contribution<'_>> {
+        let named = self.features.iter().zip(values).map(|(feature, value)| Contribution { feature, value: *value });
         let mut named: Vec<Contribution<'_>> = named.filter(|contribution| contribution.value != 0.0).collect();
         named.sort_by(|one, other| {
             other.value.abs().total_cmp(&one.value.abs()).then_with(|| one.feature.cmp(other.feature))
         });
         named.truncate(limit);
-        Ok(named)
+        named
+    }
+
+    /// Rows of columns that fit the model.
+    fn check_columns(&self, columns: &[&Float64Array]) -> Result<usize, ModelError> {
+        self.check_width(columns.len())?;
+        let rows = columns.first().map_or(0, |column| column.values().len());
+        for (index, column) in columns.iter().enumerate() {
+            let found = column.values().len();
+            if found != rows {
+                return Err(ModelError::Length { column: index, expected: rows, found });
+            }
+        }
+        Ok(rows)
     }
 
     fn check_width(&self, found: usize) -> Result<(), ModelError> {

@@ -18,7 +18,7 @@ use super::{Definitions, LiveError};
 use crate::expression::{Columns, ColumnsRow, Expression, Row};
 use crate::fields::{FieldType, Fields};
 use crate::lists::Lists;
-use crate::model::Model;
+use crate::model::{Contribution, Model};
 use crate::rules::{Class, Rule};
 use crate::windows::{Definition, Function, WindowSet};
 
@@ -78,6 +78,7 @@ impl CardSide {
         let values = Columns::bind(&payments, fields.iter())?;
         let verdicts = rules.evaluate_bound(&values);
         let kinds = fields.get("kind").expect("payments have a kind");
+        let mut contributions = model.as_ref().map(Scored::contributions).transpose()?.unwrap_or_default().into_iter();
         for (row, place) in places.values().iter().enumerate() {
             let said = values.row(row);
             let is_swipe = said.text(kinds) == Some(kind::SWIPE);
@@ -86,7 +87,7 @@ impl CardSide {
             judgements[*place as usize] = Some(Judgement {
                 features: texts(&features, row),
                 score: model.as_ref().map(|scored| scored.scores[row]),
-                contributions: model.as_ref().map(|scored| scored.contributions(row)).transpose()?.unwrap_or_default(),
+                contributions: contributions.next().unwrap_or_default(),
                 ..verdict(definitions, &fired, &said)
             });
         }
@@ -263,10 +264,11 @@ impl<'a> Scored<'a> {
         Ok(Self { model, inputs, scores })
     }
 
-    fn contributions(&self, row: usize) -> Result<Vec<String>, LiveError> {
-        let value = |column: &Float64Array| if column.is_valid(row) { column.value(row) } else { f64::NAN };
-        let values: Vec<f64> = self.inputs.iter().map(value).collect();
-        let top = self.model.top_contributions(&values, CONTRIBUTIONS_MAX)?;
-        Ok(top.iter().map(|contribution| format!("{} = {:+}", contribution.feature, contribution.value)).collect())
+    /// What made most of each score, as texts.
+    fn contributions(&self) -> Result<Vec<Vec<String>>, LiveError> {
+        let columns: Vec<&Float64Array> = self.inputs.iter().collect();
+        let tops = self.model.top_contributions_columns(&columns, CONTRIBUTIONS_MAX)?;
+        let text = |said: &Contribution<'_>| format!("{} = {:+}", said.feature, said.value);
+        Ok(tops.iter().map(|top| top.iter().map(text).collect()).collect())
     }
 }

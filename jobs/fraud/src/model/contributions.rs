@@ -1,14 +1,18 @@
 //! What each feature adds to a raw score: Shapley values of the trees, as LightGBM's `pred_contrib` gives them.
 //!
-//! The method is TreeSHAP along the paths of the tree (Lundberg, Erion and Lee, "Consistent Individualized Feature
-//! Attribution for Tree Ensembles", 2018, arXiv:1802.03888, algorithm 2): a feature that is not known sends a row to
-//! both children, in the shares of the rows that the training sent there. It is exact, for the price of the square of
-//! the depth at every leaf, so it is for scores that are to be explained and not for all.
+//! Every decision of the live path tells them, so what does not depend on the row is worked out when the model is read
+//! ([`prepared`]). Trees that are too large for that are walked for every row ([`recursion`]). Which way a tree goes depends
+//! on the model alone, and so does the order in which its parts are added up: a row has the same bits in any batch.
 //!
-//! It refuses interactions of features, which the method could tell too.
+//! It refuses interactions of features.
 
+mod paths;
+mod prepared;
+mod recursion;
+
+use super::Tree;
 use super::flat::Flat;
-use super::{Child, Tree};
+use prepared::Prepared;
 
 /// A raw score as a sum: what the model says of no row in particular, and what each feature of the row adds.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,17 +33,62 @@ pub struct Contribution<'a> {
     pub value: f64,
 }
 
-/// The contributions to the raw score of a row, which has as many values as the model has features.
-pub(super) fn of(trees: &[Tree], flat: &Flat, row: &[f64]) -> Contributions {
-    let (mut base, mut values) = (0.0, vec![0.0; row.len()]);
-    let mut path = Vec::new();
-    for (index, tree) in trees.iter().enumerate() {
-        base += mean(tree);
-        let mut walk = Walk { tree, index, flat, row, path, values: &mut values };
-        walk.descend(tree.root(), 0, Element { feature: None, zero: 1.0, one: 1.0, weight: 0.0 });
-        path = walk.path;
+/// How much may be worked out before there is a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    /// Most questions of a table, at most 16. It has a row for each combination of answers: with 2^8 of them of some 6
+    /// features it takes 12 KiB. More questions make fewer tables, but larger ones, and took as long for 100 trees.
+    pub questions: usize,
+    /// Most bytes of a model's tables. Twenty times what 100 trees of 16 leaves take: a process holds the model of a bundle
+    /// once for each of its partitions.
+    pub table_bytes: usize,
+}
+
+impl Limits {
+    /// Of all models; tests have others.
+    pub const OURS: Self = Self { questions: 8, table_bytes: 32 << 20 };
+}
+
+/// What is known of a model's contributions before there is a row.
+#[derive(Debug, Clone)]
+pub(super) struct Explainer {
+    /// The mean of the raw score over the rows of the training.
+    pub base: f64,
+    prepared: Prepared,
+}
+
+impl Explainer {
+    pub fn of(trees: &[Tree], limits: Limits) -> Self {
+        Self { base: trees.iter().map(mean).sum(), prepared: Prepared::of(trees, limits) }
     }
-    Contributions { base, values }
+
+    /// Bytes of the tables.
+    pub fn table_bytes(&self) -> usize {
+        self.prepared.table_bytes()
+    }
+
+    /// Adds to `values` what each feature of these rows adds, one row behind the other in both; a row has `width` values,
+    /// one for each feature. All rows take one tree before the next, so that its tables stay in a near cache.
+    pub fn add(&self, trees: &[Tree], flat: &Flat, rows: &[f64], width: usize, values: &mut [f64]) {
+        let mut path = Vec::new();
+        for (index, tree) in trees.iter().enumerate() {
+            for (row, values) in rows.chunks_exact(width).zip(values.chunks_exact_mut(width)) {
+                match self.prepared.parts(index) {
+                    Some(parts) => self.prepared.add(parts, flat.left_splits(index, row), values),
+                    None => recursion::add(tree, index, flat, row, &mut path, values),
+                }
+            }
+        }
+    }
+}
+
+/// What each feature of a row adds, walked through all trees.
+pub(super) fn by_recursion(trees: &[Tree], flat: &Flat, row: &[f64]) -> Vec<f64> {
+    let (mut values, mut path) = (vec![0.0; row.len()], Vec::new());
+    for (index, tree) in trees.iter().enumerate() {
+        recursion::add(tree, index, flat, row, &mut path, &mut values);
+    }
+    values
 }
 
 /// The mean of a tree's leaves over the rows of the training.
@@ -52,122 +101,4 @@ fn mean(tree: &Tree) -> f64 {
             leaves.iter().map(|leaf| f64::from(leaf.count) / total * leaf.value).sum()
         }
     }
-}
-
-/// A feature on the path, in the words of the paper.
-#[derive(Debug, Clone, Copy)]
-struct Element {
-    /// None for the root, through which everything comes.
-    feature: Option<usize>,
-    /// Share of the paths without this feature that come through.
-    zero: f64,
-    /// Share of the paths with this feature that come through: 0 or 1.
-    one: f64,
-    /// At place i: the share of the sets of i known features, weighted by their permutations.
-    weight: f64,
-}
-
-struct Walk<'a> {
-    tree: &'a Tree,
-    index: usize,
-    flat: &'a Flat,
-    row: &'a [f64],
-    /// The path of each split from the root down, one behind the other: a child works on a copy of its parent's.
-    path: Vec<Element>,
-    values: &'a mut [f64],
-}
-
-impl Walk<'_> {
-    /// Visits a child whose parent's path stands from `parent` to the end.
-    fn descend(&mut self, child: Child, parent: usize, step: Element) {
-        let start = self.path.len();
-        self.path.extend_from_within(parent..start);
-        extend(&mut self.path, start, step);
-        match child {
-            Child::Leaf(leaf) => self.add(self.tree.leaves()[leaf].value, start),
-            Child::Split(split) => self.split(split, start),
-        }
-        self.path.truncate(start);
-    }
-
-    fn add(&mut self, value: f64, start: usize) {
-        let path = &self.path[start..];
-        for (place, element) in path.iter().enumerate() {
-            let Some(feature) = element.feature else { continue };
-            self.values[feature] += unwound_sum(path, place) * (element.one - element.zero) * value;
-        }
-    }
-
-    fn split(&mut self, split: usize, start: usize) {
-        let node = &self.tree.splits()[split];
-        let (mut zero, mut one) = (1.0, 1.0);
-        let again = self.path[start..].iter().position(|element| element.feature == Some(node.feature));
-        if let Some(place) = again {
-            (zero, one) = (self.path[start + place].zero, self.path[start + place].one);
-            unwind(&mut self.path, start, place);
-        }
-        let is_left = self.flat.is_left(self.index, split, self.row);
-        let count = f64::from(node.count);
-        for (child, is_taken) in [(node.left, is_left), (node.right, !is_left)] {
-            let share = f64::from(self.tree.count(child)) / count;
-            let one = if is_taken { one } else { 0.0 };
-            self.descend(child, start, Element { feature: Some(node.feature), zero: zero * share, one, weight: 0.0 });
-        }
-    }
-}
-
-/// EXTEND of the paper, on the path from `start` to the end.
-fn extend(path: &mut Vec<Element>, start: usize, step: Element) {
-    let length = path.len() - start;
-    path.push(Element { weight: if length == 0 { 1.0 } else { 0.0 }, ..step });
-    let path = &mut path[start..];
-    let all = (length + 1) as f64;
-    for place in (0..length).rev() {
-        path[place + 1].weight += step.one * path[place].weight * (place + 1) as f64 / all;
-        path[place].weight *= step.zero * (length - place) as f64 / all;
-    }
-}
-
-/// UNWIND of the paper: the path from `start` as it would be without the element at this place.
-fn unwind(path: &mut Vec<Element>, start: usize, place: usize) {
-    let path_here = &mut path[start..];
-    let last = path_here.len() - 1;
-    let all = path_here.len() as f64;
-    let Element { zero, one, .. } = path_here[place];
-    let mut next = path_here[last].weight;
-    for index in (0..last).rev() {
-        let weight = path_here[index].weight;
-        let behind = (last - index) as f64;
-        if one == 0.0 {
-            path_here[index].weight = weight * all / (zero * behind);
-        } else {
-            path_here[index].weight = next * all / ((index + 1) as f64 * one);
-            next = weight - path_here[index].weight * zero * behind / all;
-        }
-    }
-    for index in place..last {
-        let Element { feature, zero, one, .. } = path_here[index + 1];
-        path_here[index] = Element { feature, zero, one, weight: path_here[index].weight };
-    }
-    path.pop();
-}
-
-/// The sum of the weights that UNWIND would leave, without unwinding.
-fn unwound_sum(path: &[Element], place: usize) -> f64 {
-    let last = path.len() - 1;
-    let all = path.len() as f64;
-    let Element { zero, one, .. } = path[place];
-    let mut next = path[last].weight;
-    let mut sum = 0.0;
-    for index in (0..last).rev() {
-        let behind = (last - index) as f64;
-        if one == 0.0 {
-            sum += path[index].weight * all / (zero * behind);
-        } else {
-            let weight = next * all / ((index + 1) as f64 * one);
-            sum += weight;
-            next = path[index].weight - weight * zero * behind / all;
-        }
-    }
-    sum
 }

@@ -149,26 +149,20 @@ impl Flat {
         self.leaves[tree.leaves + !at as usize]
     }
 
-    /// The raw scores of all rows of these columns, added to the end of `scores`.
-    pub(super) fn raw_scores(&self, columns: &[&Float64Array], rows: usize, scores: &mut Vec<f64>) {
-        let width = columns.len();
-        let mut block = vec![0.0; BLOCK_ROWS * width];
-        for start in (0..rows).step_by(BLOCK_ROWS) {
-            let count = BLOCK_ROWS.min(rows - start);
-            for (place, column) in columns.iter().enumerate() {
-                let values = &column.values()[start..start + count];
-                for (row, value) in values.iter().enumerate() {
-                    let is_null = column.is_null(start + row);
-                    block[row * width + place] = if is_null { f64::NAN } else { *value };
-                }
-            }
-            scores.extend(block.chunks_exact(width).take(count).map(|row| self.raw_score(row)));
-        }
-    }
-
     /// Whether a row goes left at a split of a tree, both by their places.
     pub(super) fn is_left(&self, tree: usize, split: usize, row: &[f64]) -> bool {
         self.goes_left::<false>(&self.nodes[self.trees[tree].nodes + split], row)
+    }
+
+    /// The splits of a tree at which a row goes left: bit n is split n. The tree has at most 64 of them.
+    pub(super) fn left_splits(&self, tree: usize, row: &[f64]) -> u64 {
+        if self.is_plain { self.lefts::<true>(tree, row) } else { self.lefts::<false>(tree, row) }
+    }
+
+    fn lefts<const PLAIN: bool>(&self, tree: usize, row: &[f64]) -> u64 {
+        let end = self.trees.get(tree + 1).map_or(self.nodes.len(), |next| next.nodes);
+        let nodes = self.nodes[self.trees[tree].nodes..end].iter().rev();
+        nodes.fold(0, |lefts, node| lefts << 1 | u64::from(self.goes_left::<PLAIN>(node, row)))
     }
 
     #[inline(always)]
@@ -195,6 +189,24 @@ impl Flat {
         let (start, end) = self.sets[set];
         let word = self.words[start..end].get(category as usize / 32);
         word.is_some_and(|word| word >> (category % 32) & 1 == 1)
+    }
+}
+
+/// Hands on the rows of these columns, in blocks of at most [`BLOCK_ROWS`], one row behind the other. What is missing is
+/// NaN.
+pub(super) fn blocks(columns: &[&Float64Array], rows: usize, mut take: impl FnMut(&[f64])) {
+    let width = columns.len();
+    let mut block = vec![0.0; BLOCK_ROWS.min(rows) * width];
+    for start in (0..rows).step_by(BLOCK_ROWS) {
+        let count = BLOCK_ROWS.min(rows - start);
+        for (place, column) in columns.iter().enumerate() {
+            let values = &column.values()[start..start + count];
+            for (row, value) in values.iter().enumerate() {
+                let is_null = column.is_null(start + row);
+                block[row * width + place] = if is_null { f64::NAN } else { *value };
+            }
+        }
+        take(&block[..count * width]);
     }
 }
 

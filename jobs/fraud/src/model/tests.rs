@@ -2,6 +2,7 @@
 //! models trained here.
 
 mod broken;
+mod contributions;
 mod golden;
 mod training;
 mod trees;
