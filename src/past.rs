@@ -11,11 +11,12 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
-use fraud::live::{CardSide, MerchantSide};
+use fraud::live::{COLUMNS, CardSide, MerchantSide, WINDOWS};
 use lake::{Session, moment};
 use schemas::bundles::RulesBundle;
 use schemas::ids::ContentHash;
 use schemas::judgement::Judgement;
+use schemas::tables::{SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TOPIC};
 use schemas::topics;
 use tokio::runtime::Handle;
 
@@ -25,6 +26,8 @@ pub use known::Known;
 
 /// Records of which windows, rules or labels speak.
 const JUDGED: &str = "'swipe', 'refund', 'chargeback', 'disposition'";
+/// Columns that nothing is judged by, for whoever writes rows about payments.
+const OF_ROWS: [&str; 4] = ["ingest_time", SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET];
 /// Offsets that are read, sorted and judged at once.
 const OFFSETS_AT_ONCE: usize = 1 << 18;
 /// Batches that wait to be judged.
@@ -50,7 +53,8 @@ pub async fn each(
     .await
 }
 
-/// Hands over payments, batch by batch, with what these rules say about each. The columns are those of table payments.
+/// Hands over payments, batch by batch, with what these rules say about each. The columns are those that are looked
+/// at, the row's place in the log and its time there.
 /// Payments before `since_us` are left out: whoever names it has looked how far back the windows reach. It ends soon after
 /// somebody breaks it off.
 pub async fn judged(
@@ -130,13 +134,15 @@ struct Read {
 /// Reads the payments in the order of their log until nobody takes them any more.
 async fn read(session: &Session, content: &[u8], since: &str, to: SyncSender<Read>) -> Result<(), Failure> {
     let is_embedded = is_embedded(session).await?;
+    let columns: Vec<&str> = columns_read(is_embedded).chain(OF_ROWS).collect();
+    let columns = columns.join(", ");
     for (partition, offsets) in partitions(session, since).await? {
         let mut merchant = MerchantSide::default();
         merchant.accept(ContentHash::of(content), content, 0).map_err(Failure::failed)?;
         for start in offsets.step_by(OFFSETS_AT_ONCE) {
             let end = start.saturating_add(OFFSETS_AT_ONCE as i64);
             let sql = format!(
-                "SELECT * FROM payments WHERE source_partition = {partition} AND source_offset >= {start} \
+                "SELECT {columns} FROM payments WHERE source_partition = {partition} AND source_offset >= {start} \
                  AND source_offset < {end} AND kind IN ({JUDGED}){since} ORDER BY source_offset"
             );
             let mut is_wanted = true;
@@ -181,15 +187,23 @@ async fn is_embedded(session: &Session) -> Result<bool, Failure> {
     Ok(others.iter().all(|batch| batch.num_rows() == 0))
 }
 
-/// The payments' own columns, with the windows of the merchant's side computed anew where that can be.
+/// What decode would hand over: the windows of the merchant's side are computed anew where that can be.
 fn payments_of(rows: &RecordBatch, merchant: Option<&mut MerchantSide>) -> Result<RecordBatch, Failure> {
     let schema = topics::payments();
-    let columns = schema.fields().iter().map(|field| cast(&rows[field.name().as_str()], field.data_type()));
-    let mut columns: Vec<ArrayRef> = columns.collect::<Result<_, _>>().map_err(Failure::failed)?;
-    if let Some(merchant) = merchant {
-        let payments = RecordBatch::try_new(schema.clone(), columns.clone()).map_err(Failure::failed)?;
-        columns[schema.index_of("windows").map_err(Failure::failed)?] =
-            merchant.values(&payments).map_err(Failure::failed)?;
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for name in columns_read(merchant.is_some()) {
+        let field = schema.field_with_name(name).map_err(Failure::failed)?;
+        columns.push(cast(&rows[name], field.data_type()).map_err(Failure::failed)?);
+        fields.push(field.clone());
     }
-    RecordBatch::try_new(schema, columns).map_err(Failure::failed)
+    let payments = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(Failure::failed)?;
+    match merchant {
+        Some(merchant) => with(&payments, [(WINDOWS, merchant.values(&payments).map_err(Failure::failed)?)]),
+        None => Ok(payments),
+    }
+}
+
+/// Columns of table payments from which it is made.
+fn columns_read(are_windows_made: bool) -> impl Iterator<Item = &'static str> {
+    COLUMNS.into_iter().filter(move |name| !are_windows_made || *name != WINDOWS)
 }

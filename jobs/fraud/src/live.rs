@@ -29,6 +29,7 @@ mod side;
 pub use card::CardSide;
 pub use definitions::{Definitions, Problem, Problems};
 pub use merchant::MerchantSide;
+pub use rows::{COLUMNS, WINDOWS};
 pub use side::Content;
 
 use crate::expression::EvaluateError;

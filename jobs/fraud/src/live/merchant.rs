@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type};
 use schemas::ids::ContentHash;
 use schemas::topics;
 
-use super::rows::{Judged, column};
+use super::rows::{Judged, WINDOWS, column};
 use super::side::{Content, Side};
 use super::{Definitions, LiveError};
 
@@ -105,7 +105,7 @@ pub(super) fn travelled(
     judged: &Judged,
     definitions: &Definitions,
 ) -> Result<Vec<ArrayRef>, LiveError> {
-    let lists = column(rows, "windows")?.as_list_opt::<i32>().ok_or(LiveError::Column("windows"))?;
+    let lists = column(rows, WINDOWS)?.as_list_opt::<i32>().ok_or(LiveError::Column(WINDOWS))?;
     let texts = lists.values().as_string_opt::<i32>().ok_or(LiveError::Column("windows"))?;
     let identified = definitions.merchant.windows.iter().zip(&definitions.identities);
     let columns = identified.map(|(window, wanted)| {

@@ -38,6 +38,33 @@ pub(super) const PAYMENT_FIELDS: [(&str, FieldType); 20] = [
     (LAT_E6, FieldType::Integer),
     (LON_E6, FieldType::Integer),
 ];
+/// Columns of the payments rows that are looked at; `windows` is there for what the merchant's side has found.
+pub const COLUMNS: [&str; 22] = [
+    "kind",
+    "payment_id",
+    "repeat",
+    "merchant_id",
+    "reader_id",
+    "courier_id",
+    "amount_minor",
+    "currency",
+    "mcc",
+    "terminal_time",
+    "token",
+    "scheme",
+    "name_present",
+    "chip_capable",
+    "online_only",
+    "expired_at_authorization",
+    "findings",
+    "label",
+    "event_time",
+    "lat",
+    "lon",
+    WINDOWS,
+];
+/// Column with the values of the merchant's windows.
+pub const WINDOWS: &str = "windows";
 /// What windows may read beside: what was said of a swipe. Rules may not, since nothing is said of a payment before it is
 /// decided.
 pub(super) const LABEL_FIELD: (&str, FieldType) = (LABEL, FieldType::Boolean);
