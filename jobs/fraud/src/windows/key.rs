@@ -62,9 +62,10 @@ impl Key {
     /// The same of its entries.
     #[inline]
     pub(super) fn touch_entries(&self) -> i64 {
-        let edges =
-            self.places.iter().map(|place| self.entries.time(*place as usize) ^ self.entries.time(*place as usize + 1));
-        edges.fold(self.entries.time(self.entries.len()), |all, one| all ^ one)
+        let edges = self.places.iter().map(|place| *place as usize);
+        // With the row behind each: there the edge moves, or the payment is entered.
+        let read = |place: usize| self.entries.time(place) ^ self.entries.time(place + 1);
+        edges.fold(read(self.entries.len()), |all, place| all ^ read(place))
     }
 
     /// What stands for the fields of a payment in its entry.
