@@ -49,11 +49,12 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Args)]
 pub struct TopicArgs {
     /// Topic of payments, keyed by the windows' key, instead of a file.
-    #[arg(long, value_name = "NAME", conflicts_with = "transactions", requires = "fields")]
+    #[arg(long, value_name = "NAME", conflicts_with = "transactions")]
     pub topic: Option<String>,
     #[command(flatten)]
     brokers: BrokerFlags,
-    /// Fields of the records with their types (text, integer, number, boolean, time), commas between.
+    /// Fields of the records with their types (text, integer, number, boolean, time), commas between. Of Avro all fields of
+    /// the schema that have such a type, if none are said.
     #[arg(long, value_name = "NAME:TYPE", value_delimiter = ',', requires = "topic")]
     fields: Vec<FieldSpec>,
     /// How the records are written.
@@ -147,7 +148,17 @@ impl<'a> Plan<'a> {
             }
         };
         let decimals: &[Decimals] = &args.decimals;
-        let input = Input::new(&args.topic.fields, &args.time, decimals, format)?;
+        let fields = match (&args.topic.fields, &format) {
+            (fields, _) if !fields.is_empty() => fields.clone(),
+            (_, Format::Avro { schema, .. }) => FieldSpec::of_avro(schema)?,
+            (_, Format::Json) => {
+                return Err(Failure::usage(
+                    "--fields is missing: JSON does not say which fields there are, of which type",
+                )
+                .with_help("say them, for instance --fields card:text,amount_minor:integer,event_time:time"));
+            }
+        };
+        let input = Input::new(&fields, &args.time, decimals, format)?;
         let set = set_of(args, windows_of(&args.windows, input.fields())?, plain(&args.time));
         let key = key_of(&set, &input)?;
         let (table, beside) = table_of(&args.out, &input, &set)?;

@@ -44,6 +44,18 @@ impl FromStr for FieldSpec {
     }
 }
 
+impl FieldSpec {
+    /// The fields of an Avro schema, but for those of types that windows do not know.
+    ///
+    /// # Errors
+    /// It is no Avro schema of a record.
+    pub fn of_avro(schema: &str) -> Result<Vec<Self>, Failure> {
+        let fields = ForeignDecoder::avro_fields(schema)
+            .map_err(|reason| Failure::usage(format!("the Avro schema cannot be used: {reason}")))?;
+        Ok(fields.into_iter().map(|(name, data_type)| Self { name, field_type: type_of(&data_type) }).collect())
+    }
+}
+
 /// How records are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Format {

@@ -136,8 +136,14 @@ impl Lane {
         if self.raw.is_empty() && !with_state {
             return Ok(());
         }
-        let LogBatch { rows, offsets, rejects, .. } = common.input.rows(self.decoder.decode(&self.raw)?)?;
-        self.check_keys(&rows, &offsets, common)?;
+        let mut batch = common.input.rows(self.decoder.decode(&self.raw)?)?;
+        let foreign = self.foreign_key(&batch, common)?;
+        if let Some(offset) = foreign {
+            batch = before(batch, offset);
+            self.next = Offset(offset);
+        }
+        let with_state = with_state && foreign.is_none();
+        let LogBatch { rows, offsets, rejects, .. } = batch;
         let values = self.windows.process(&rows).map_err(Failure::failed)?;
         let columns = rows.columns().iter().chain(values.columns()).cloned().chain(self.source(&offsets, common));
         let rows = RecordBatch::try_new(common.table.clone(), columns.collect()).map_err(Failure::failed)?;
@@ -152,18 +158,18 @@ impl Lane {
         let portion = Portion { lane: self.number, next: self.next, rows, letters, state };
         // Nobody listens any more where writing has failed, which ends the run.
         common.stop.fetch_or(out.send(Ok(portion)).is_err(), Ordering::Relaxed);
-        Ok(())
+        foreign.map_or(Ok(()), |offset| Err(self.other_key(offset, common)))
     }
 
-    /// Refuses a record that its producer placed by something else than the windows' key: what belongs together would lie
+    /// The first record that its producer placed by something else than the windows' key: what belongs together would lie
     /// on several partitions.
-    fn check_keys(&self, rows: &RecordBatch, offsets: &[i64], common: &Common) -> Result<(), Failure> {
-        let column =
-            rows.column_by_name(&common.key).ok_or_else(|| Failure::failed("the windows' key is no column"))?;
+    fn foreign_key(&self, batch: &LogBatch, common: &Common) -> Result<Option<i64>, Failure> {
+        let column = batch.rows.column_by_name(&common.key);
+        let column = column.ok_or_else(|| Failure::failed("the windows' key is no column"))?;
         let texts = column.as_string_opt::<i32>();
         let numbers = column.as_primitive_opt::<Int64Type>();
         let mut raw = 0;
-        for (row, offset) in offsets.iter().enumerate().filter(|(row, _)| column.is_valid(*row)) {
+        for (row, offset) in batch.offsets.iter().enumerate().filter(|(row, _)| column.is_valid(*row)) {
             while self.raw.offsets[raw] < *offset {
                 raw += 1;
             }
@@ -176,10 +182,10 @@ impl Lane {
                 (None, None) => false,
             };
             if !is_same {
-                return Err(self.other_key(*offset, common));
+                return Ok(Some(*offset));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn other_key(&self, offset: i64, common: &Common) -> Failure {
@@ -191,7 +197,7 @@ impl Lane {
         ))
         .with_help(format!(
             "key the records by {key} (their message key must be its text) and write them to a topic of their own, or \
-             define windows by what they are keyed by; what was committed stays as it is"
+             define windows by what they are keyed by; the table holds all of this partition before that record"
         ))
     }
 
@@ -222,6 +228,15 @@ impl Lane {
         let columns = own.into_iter().chain(self.source(&offsets, common)).collect();
         RecordBatch::try_new(with_source(&topics::dead_letters()), columns).map_err(Failure::failed)
     }
+}
+
+/// What a batch holds of the records below an offset, both rows and rejects in order.
+fn before(mut batch: LogBatch, offset: i64) -> LogBatch {
+    let rows = batch.offsets.partition_point(|found| *found < offset);
+    batch.offsets.truncate(rows);
+    batch.rows = batch.rows.slice(0, rows);
+    batch.rejects.retain(|reject| reject.offset.0 < offset);
+    batch
 }
 
 fn cut_after(offset: i64) -> i64 {

@@ -4,9 +4,10 @@
 //! fingerprint must be that schema's, of a registry's frame the number must be the one that was given with it: a payload
 //! by another schema is a reject, never a guess.
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use schemas::topics::timestamp;
 
-use super::schema::Writer;
+use super::schema::{Writer, WrittenField};
 use super::{AvroRows, Payload, RawRecords, fingerprint_of, in_order};
 use crate::gather::Gathered;
 use crate::json::{JsonRows, OBJECTS_MAX, Text};
@@ -42,6 +43,20 @@ impl ForeignDecoder {
         let writer = Writer::new(text, schema)?;
         let fingerprint = fingerprint_of("of others", text).map_err(|error| error.to_string())?;
         Ok(Self { schema: schema.clone(), reader: Reader::Avro { writer, fingerprint, id } })
+    }
+
+    /// The fields of an Avro schema that a column of ours can take, in its order, each with the type of that column.
+    ///
+    /// # Errors
+    /// The text is no Avro schema of a record; says why.
+    pub fn avro_fields(text: &str) -> Result<Vec<(String, DataType)>, String> {
+        let types = [DataType::Boolean, DataType::Int64, DataType::Float64, timestamp(), DataType::Utf8];
+        let writer = Writer::new(text, &Schema::empty())?;
+        let field = |written: &WrittenField| {
+            let fitting = types.iter().find(|data_type| writer.fits(written, data_type))?;
+            Some((written.name.clone(), fitting.clone()))
+        };
+        Ok(writer.fields.iter().filter_map(field).collect())
     }
 
     /// Decodes records. No result depends on where batches begin and end.
@@ -94,7 +109,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::AsArray;
-    use arrow::datatypes::{DataType, Field, Int64Type, Schema};
+    use arrow::datatypes::{Field, Int64Type};
 
     use super::*;
 
@@ -137,5 +152,37 @@ mod tests {
         assert_eq!(batch.rejects.len(), 2);
         let text = Arc::new(Schema::new(vec![Field::new("minor", DataType::Utf8, true)]));
         assert!(ForeignDecoder::avro(&text, SCHEMA, None).is_err());
+    }
+
+    /// Fails if a field gets a type that loses something of it, or one that nothing can take is told.
+    #[test]
+    fn the_fields_of_a_schema_have_the_types_that_take_them() {
+        let field = |name: &str, shape: &str| format!(r#"{{"name":"{name}","type":{shape}}}"#);
+        let fields = [
+            field("card", r#""string""#),
+            field("kind", r#"{"type":"enum","name":"Kind","symbols":["a"]}"#),
+            field("minor", r#"["null","int","long"]"#),
+            field("amount", r#"["null","double"]"#),
+            field("either", r#"["int","float"]"#),
+            field("chip", r#""boolean""#),
+            field("at", r#"{"type":"long","logicalType":"timestamp-millis"}"#),
+            field("nothing", r#""null""#),
+            field("tags", r#"{"type":"array","items":"string"}"#),
+            field("mixed", r#"["string","long"]"#),
+        ];
+        let text = format!(r#"{{"type":"record","name":"Payment","fields":[{}]}}"#, fields.join(","));
+        let found = ForeignDecoder::avro_fields(&text).unwrap();
+        let found: Vec<(&str, &DataType)> = found.iter().map(|(name, data_type)| (name.as_str(), data_type)).collect();
+        let expected = [
+            ("card", &DataType::Utf8),
+            ("kind", &DataType::Utf8),
+            ("minor", &DataType::Int64),
+            ("amount", &DataType::Float64),
+            ("either", &DataType::Float64),
+            ("chip", &DataType::Boolean),
+            ("at", &timestamp()),
+        ];
+        assert_eq!(found, expected);
+        assert!(ForeignDecoder::avro_fields("\"int\"").is_err());
     }
 }

@@ -88,6 +88,11 @@ impl Writer {
             None => Ok(Self { fields, missing, named }),
         }
     }
+
+    /// Whether each value of a field but null is one of this type, save for its range. A field without values has none.
+    pub(super) fn fits(&self, field: &WrittenField, data_type: &DataType) -> bool {
+        *resolved(&field.shape, &self.named) != Shape::Null && fits(&field.shape, data_type, &self.named)
+    }
 }
 
 /// The shape itself, where it stands under its name.
