@@ -108,26 +108,28 @@ pub(super) fn extended(path: &[Step], step: Step) -> Vec<Step> {
 /// What each feature of a path to a leaf adds. A feature lets `zeros` through where it is not known, and its conditions are
 /// kept where its bit is set. There are as many features as `shares`, at most [`PATH_FEATURES_MAX`].
 pub(super) fn shapley(zeros: &[f64], kept: usize, value: f64, shares: &mut [f64]) {
-    let mut through = [[0.0; POINTS_COUNT]; PATH_FEATURES_MAX];
     let mut before = [[0.0; POINTS_COUNT]; PATH_FEATURES_MAX];
     let mut product = WEIGHTS.map(|weight| weight * value);
-    for (place, zero) in zeros.iter().enumerate() {
-        let one = one(kept, place);
-        before[place] = product;
-        for point in 0..POINTS_COUNT {
-            through[place][point] = KNOWN[point] * one + (1.0 - KNOWN[point]) * zero;
-            product[point] *= through[place][point];
+    for (place, (zero, before)) in zeros.iter().zip(&mut before).enumerate() {
+        *before = product;
+        let through = through(one(kept, place), *zero);
+        for (product, through) in product.iter_mut().zip(through) {
+            *product *= through;
         }
     }
     let mut behind = [1.0; POINTS_COUNT];
-    for (place, share) in shares.iter_mut().enumerate().rev() {
-        let mut integral = 0.0;
-        for point in 0..POINTS_COUNT {
-            integral += before[place][point] * behind[point];
-            behind[point] *= through[place][point];
+    for (place, ((share, zero), before)) in shares.iter_mut().zip(zeros).zip(&before).enumerate().rev() {
+        let one = one(kept, place);
+        *share = before.iter().zip(behind).map(|(before, behind)| before * behind).sum::<f64>() * (one - zero);
+        for (behind, through) in behind.iter_mut().zip(through(one, *zero)) {
+            *behind *= through;
         }
-        *share = integral * (one(kept, place) - zeros[place]);
     }
+}
+
+/// What a feature lets through at each point.
+fn through(one: f64, zero: f64) -> [f64; POINTS_COUNT] {
+    KNOWN.map(|known| known * one + (1.0 - known) * zero)
 }
 
 fn one(kept: usize, place: usize) -> f64 {
