@@ -318,9 +318,9 @@ mod tests {
             window g = count by token over 1d delayed 1d including current\n\
             window h = count by token over 800d\n\
             window token = count by token over 1d\n\
+            window h2 = count by token where token <> 'a' over 1d\n\
             window i = count by token where amount_minr > 5 over 1d\n\
-            window j = count by token over 1d\nwindow j = count by token over 2d\n\
-            window k = count by token where token <> 'a' over 1d\nwindw";
+            window j = count by token over 1d\nwindow j = count by token over 2d\nwindw";
         let wrong = wrong(text);
         let starts = [
             "line 1: there is no function cuont; did you mean `count`?",
@@ -332,9 +332,9 @@ mod tests {
             "line 7: a window that ends before the payment cannot include it",
             "line 8: length and delay together are more than 731 days",
             "line 9: token is the name of a field",
-            "line 10: there is no field amount_minr; did you mean `amount_minor`?",
-            "line 12: there is another window j",
-            "line 13: unequal is written `!=`",
+            "line 10: unequal is written `!=`",
+            "line 11: there is no field amount_minr; did you mean `amount_minor`?",
+            "line 13: there is another window j",
             "line 14: `window` should stand here; did you mean `window`?",
         ];
         assert_eq!(wrong.len(), starts.len(), "{wrong:#?}");
