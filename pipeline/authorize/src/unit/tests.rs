@@ -19,7 +19,7 @@ use crate::testing::{
 #[test]
 fn the_outputs_are_tables_of_the_lake() {
     let unit = AuthorizeUnit::new();
-    assert_eq!((unit.name(), unit.logic_version()), ("authorize", 2));
+    assert_eq!((unit.name(), unit.logic_version()), ("authorize", 3));
     for output in unit.outputs() {
         assert_eq!(output.destination, Destination::Table);
         assert_eq!(tables::by_name(output.name).unwrap().schema, tables::with_source(&output.schema));
