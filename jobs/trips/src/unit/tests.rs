@@ -119,13 +119,14 @@ fn what_cannot_be_a_fix_is_a_dead_letter_and_its_neighbours_stay() {
 }
 
 #[test]
-fn unlikely_is_not_impossible_and_a_tick_is_no_row() {
+fn unlikely_is_not_impossible_and_a_tick_is_no_fix() {
     let null_island = Ping { lat: Some(0.0), lon: Some(0.0), ..ping() };
     let pole = Ping { lat: Some(90.0), lon: Some(-180.0), ..ping() };
     let tick = Ping { kind: Some("tick"), device: None, time_us: None, lat: None, lon: None, ..ping() };
-    let outputs = run(&[input(0, &[tick, null_island, pole])]);
-    assert_eq!(outputs.len(), 1);
-    assert_eq!(outputs[0].offsets, [1, 2]);
+    let timed = Ping { received_us: Some(TIME_US), ..tick.clone() };
+    let outputs = run(&[input(0, &[tick, null_island, pole, timed])]);
+    let written: Vec<(&str, &[i64])> = outputs.iter().map(|output| (output.name, &*output.offsets)).collect();
+    assert_eq!(written, [(PINGS, &[1, 2][..]), (PING_TICKS, &[3][..])]);
 }
 
 struct NoBundles;
@@ -221,12 +222,12 @@ fn fixes_and_letters_are_the_same_without_devices() {
     let whole = run(std::slice::from_ref(&input));
     let mut alone = Vec::new();
     FixesUnit::default().process(&input, &mut alone).unwrap();
-    for name in [PINGS, DEAD_LETTERS] {
+    for name in [PINGS, PING_TICKS, DEAD_LETTERS] {
         assert!(!rows_of(&alone, name).is_empty());
         assert_eq!(rows_of(&alone, name), rows_of(&whole, name));
     }
     let names: Vec<&str> = FixesUnit::default().outputs().iter().map(|output| output.name).collect();
-    assert_eq!(names, [PINGS, DEAD_LETTERS]);
+    assert_eq!(names, [PINGS, PING_TICKS, DEAD_LETTERS]);
 }
 
 proptest! {
