@@ -81,7 +81,7 @@ fn an_outage_of_decode_betrays_no_phone() {
     let outage_s = number("TILL_OUTAGE_SECONDS").unwrap_or(OUTAGE_S);
     let swiping_s = outage_s + 2 * AROUND_S;
     let site = site(broker.bootstrap(), "outage", &folder, OUTAGE_RATE * swiping_s);
-    let mut processes: Vec<Process> = ["decode", "authorize", "lake"].map(|unit| site.start_unit(unit)).into();
+    let mut processes: Vec<Process> = ["decode", "authorize", "trips", "lake"].map(|unit| site.start_unit(unit)).into();
     let phones = phones(&site, OUTAGE_RATE, swiping_s);
     std::thread::sleep(Duration::from_secs(AROUND_S));
     processes.remove(0).kill();
@@ -124,7 +124,7 @@ fn an_overload_costs_time_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let swiping_s = number("TILL_OVERLOAD_SECONDS").unwrap_or(OVERLOAD_S);
     let site = site(broker.bootstrap(), "overload", &folder, OVERLOAD_RATE * swiping_s);
-    let mut processes: Vec<Process> = ["decode", "authorize", "lake"].map(|unit| site.start_unit(unit)).into();
+    let mut processes: Vec<Process> = ["decode", "authorize", "trips", "lake"].map(|unit| site.start_unit(unit)).into();
     let phones = phones(&site, OVERLOAD_RATE, swiping_s);
     let mut resident_max = 0;
     for _ in 0..swiping_s {
