@@ -30,8 +30,8 @@ const JUDGED: &str = "'swipe', 'refund', 'chargeback', 'disposition'";
 const OF_ROWS: [&str; 4] = ["ingest_time", SOURCE_TOPIC, SOURCE_PARTITION, SOURCE_OFFSET];
 /// Offsets that are read, sorted and judged at once.
 const OFFSETS_AT_ONCE: usize = 1 << 18;
-/// Batches that wait to be judged.
-const BATCHES_AHEAD: usize = 4;
+/// Batches that wait to be judged: as many as a stretch has, so that the next one is read meanwhile.
+const BATCHES_AHEAD: usize = 16;
 /// Identity of the payment, behind the fields of rules.
 pub const PAYMENT: &str = "quoted_payment";
 
