@@ -218,16 +218,14 @@ fn show(args: &ShowArgs) -> Result<(), Failure> {
         let labels = format!(
             "SELECT label, label_source, event_time FROM labels WHERE payment_id = {payment} ORDER BY known_at"
         );
-        let ids: Vec<String> = alerts.iter().map(|alert| quoted(text(alert, "alert_id"))).collect();
-        let snoozed =
-            format!("SELECT alert_id, snoozed_until FROM alerts_snoozed WHERE alert_id IN ({})", ids.join(", "));
+        let snoozed = snoozed_of(&session, &alerts).await?;
         Ok::<_, Failure>((
             alerts,
             rows(&session, &decisions).await?,
             rows(&session, &timeline).await?,
             rows(&session, &places).await?,
             rows(&session, &labels).await?,
-            rows(&session, &snoozed).await?,
+            snoozed,
         ))
     })?;
     if args.json {
@@ -285,16 +283,14 @@ fn watch(args: &WatchArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The alerts of which somebody wants to hear.
-async fn without_snoozed(session: &Session, mut alerts: Vec<Value>) -> Result<Vec<Value>, Failure> {
-    if !alerts.is_empty() {
-        let ids: Vec<String> = alerts.iter().map(|alert| quoted(text(alert, "alert_id"))).collect();
-        let sql = format!("SELECT alert_id FROM alerts_snoozed WHERE alert_id IN ({})", ids.join(", "));
-        let snoozed = rows(session, &sql).await?;
-        let snoozed: BTreeSet<&str> = snoozed.iter().map(|row| text(row, "alert_id")).collect();
-        alerts.retain(|alert| !snoozed.contains(text(alert, "alert_id")));
+/// Which of these alerts are snoozed, and until when.
+async fn snoozed_of(session: &Session, alerts: &[Value]) -> Result<Vec<Value>, Failure> {
+    if alerts.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(alerts)
+    let ids: Vec<String> = alerts.iter().map(|alert| quoted(text(alert, "alert_id"))).collect();
+    let sql = format!("SELECT alert_id, snoozed_until FROM alerts_snoozed WHERE alert_id IN ({})", ids.join(", "));
+    rows(session, &sql).await
 }
 
 /// How far alerts were read: the newest offset of each topic and partition. A partition's rows come in the order of its
@@ -333,8 +329,11 @@ impl Places {
         let of_couriers = rows(session, &sql).await?;
         let newest = of_couriers.iter().filter_map(|alert| alert["sequence"].as_i64()).max();
         self.sequence = newest.unwrap_or(self.sequence);
-        let alerts = alerts.into_iter().chain(of_couriers).collect();
-        without_snoozed(session, alerts).await
+        let mut alerts: Vec<Value> = alerts.into_iter().chain(of_couriers).collect();
+        let snoozed = snoozed_of(session, &alerts).await?;
+        let snoozed: BTreeSet<&str> = snoozed.iter().map(|row| text(row, "alert_id")).collect();
+        alerts.retain(|alert| !snoozed.contains(text(alert, "alert_id")));
+        Ok(alerts)
     }
 
     fn sql(&self) -> String {
